@@ -1,0 +1,241 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+#
+# make            build the programs into build/
+# make help       all targets
+#
+# Variants, each in its own folder, so that none spoils another's objects:
+#   make SAN=1      AddressSanitizer and UBSan     build/san
+#   make FAULT=1    fault injection compiled in    build/fault
+#   make CC=clang   the other compiler             build/clang
+# O=DIR puts objects anywhere else. WERROR= (empty) lets warnings pass. V=1 shows
+# whole command lines.
+
+VERSION := 0.1.0
+
+ifeq ($(origin CC),default)
+CC := gcc
+endif
+AR ?= ar
+RST2MAN ?= rst2man
+INSTALL ?= install
+
+# $(call say,CC) prints one short line in front of a command that V=1 would
+# show; make -s not even that.
+Q := $(if $(filter 1,$(V)),,@)
+say = $(if $(Q),$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s %s\n' $1 $@))
+
+empty :=
+space := $(empty) $(empty)
+variant := $(if $(findstring clang,$(notdir $(CC))),clang) $(if $(filter 1,$(SAN)),san) $(if $(filter 1,$(FAULT)),fault)
+variant := $(subst $(space),-,$(strip $(variant)))
+O ?= build$(if $(variant),/$(variant))
+
+# Where things are installed. DESTDIR goes in front of all of them.
+PREFIX ?= /usr/local
+BINDIR ?= $(PREFIX)/bin
+LIBEXECDIR ?= $(PREFIX)/libexec/reclaim
+MANDIR ?= $(PREFIX)/share/man
+DOCDIR ?= $(PREFIX)/share/doc/reclaim
+
+# ---------------------------------------------------------------- flags
+
+WERROR ?= -Werror
+warnings := -Wall -Wextra $(WERROR) -Wshadow -Wstrict-prototypes -Wmissing-prototypes -Wold-style-definition \
+	    -Wmissing-declarations -Wvla -Wformat=2 -Wundef -Wpointer-arith -Wwrite-strings -Wnested-externs \
+	    -Wredundant-decls -Wimplicit-fallthrough -Wdate-time
+harden := -fstack-protector-strong -fno-strict-aliasing -fno-common -fPIE \
+	  $(if $(filter x86_64,$(shell uname -m)),-fcf-protection)
+ldharden := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed
+
+CFLAGS ?= -O2 -g
+ifeq ($(SAN),1)
+# No _FORTIFY_SOURCE here: its checks would stand in the sanitizers' way.
+harden += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ldharden += -fsanitize=address,undefined
+else
+harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
+endif
+ifeq ($(FAULT),1)
+fault := -DRECLAIM_FAULT
+endif
+
+all_cppflags := -Idaemon -Iinclude -D_GNU_SOURCE -DRECLAIM_VERSION='"$(VERSION)"' \
+		-DRECLAIM_BINDIR='"$(BINDIR)"' -DRECLAIM_SBINDIR='"$(PREFIX)/sbin"' \
+		-DRECLAIM_LIBEXECDIR='"$(LIBEXECDIR)"' $(fault) $(CPPFLAGS)
+all_cflags := -std=gnu11 $(warnings) $(harden) $(CFLAGS)
+all_ldflags := $(ldharden) $(LDFLAGS)
+
+# What we trim is somebody else's program: no warnings-as-errors policy of
+# ours, no sanitizer, no hardening beyond the compiler's own defaults.
+victim_cflags := -std=gnu11 -Wall -Wextra $(WERROR) -O2 -g -D_GNU_SOURCE
+
+# ---------------------------------------------------------------- sources
+
+# One static archive per room. A room's main.c stays out of its archive, so
+# that unit tests can link the rest. The order below is the order of linking:
+# who comes first may use those that follow, never the other way round.
+rooms := ctl worker core remedy inspect inject sense base
+room_srcs = $(sort $(wildcard daemon/$1/*.c) $(if $(filter inject,$1),$(wildcard daemon/inject/arch/*.c)))
+room_lib_srcs = $(filter-out daemon/$1/main.c,$(call room_srcs,$1))
+room_libs = $(foreach r,$1,$(if $(call room_lib_srcs,$r),$O/$r.a))
+objs = $(patsubst %.c,$O/%.o,$1)
+
+# Programs: a main.c, the rooms that it may link, and libraries.
+ctl_rooms := ctl core sense base
+ctl_libs := -lsmartcols
+worker_rooms := worker remedy inspect inject base
+worker_libs := -ldw -lelf -lseccomp -lcap
+
+programs := $(if $(wildcard daemon/ctl/main.c),$O/reclaimctl) \
+	    $(if $(wildcard daemon/worker/main.c),$O/reclaim-worker)
+
+unit_tests := $(patsubst tests/unit/%.c,$O/tests/%,$(sort $(wildcard tests/unit/test-*.c)))
+unit_helpers := $(filter-out $(wildcard tests/unit/test-*.c),$(sort $(wildcard tests/unit/*.c)))
+victims := $(patsubst tests/victims/%.c,$O/victims/%,$(sort $(wildcard tests/victims/*.c)))
+benches := $(patsubst tests/bench/%.c,$O/bench/%,$(sort $(wildcard tests/bench/*.c)))
+docs := README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
+man_srcs := $(sort $(wildcard Documentation/man/*.rst))
+man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
+
+# ---------------------------------------------------------------- targets
+
+.DELETE_ON_ERROR:
+.SUFFIXES:
+.PHONY: all tests check unit san-check valgrind live torture soak fault-check lint format docs demo bench \
+	setup-build setup-check setup-demo setup-bench setup-docs install uninstall clean help FORCE
+
+all: $(programs) ## build the programs (default)
+
+tests: all $(unit_tests) $(victims) $(benches) ## build unit tests, test targets and bench targets
+
+check: setup-check ## everything that must pass: both compilers, units, live, torture, faults, lint
+	@scripts/check
+
+unit: setup-check ## unit tests
+	@scripts/check unit
+
+san-check: setup-check ## unit and live tests of our programs under ASan and UBSan
+	@scripts/check unit-san live-san
+
+valgrind: setup-check ## unit tests and reclaimctl under valgrind
+	@scripts/check valgrind
+
+live: setup-check ## live tests against real processes
+	@scripts/check live
+
+torture: setup-check ## short torture: trims in a loop against programs that check themselves
+	@scripts/check torture
+
+soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)
+	@scripts/check soak
+
+fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
+	@scripts/check fault
+
+lint: setup-check ## include law, static analysis, spelling, sizes, licences, format
+	@scripts/check lint
+
+format: ## put changed lines of C into shape (edits files)
+	@scripts/lint --fix format
+
+docs: $(man_pages) ## man pages, into build/man
+
+demo: setup-demo all ## bloat a C and a Python program, trim both, show before and after
+	@scripts/demo
+
+bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
+	@scripts/bench
+
+install: all docs ## install below DESTDIR and PREFIX (/usr/local)
+	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
+	$(if $(filter %/reclaimctl,$(programs)),$(INSTALL) -m 755 $O/reclaimctl $(DESTDIR)$(BINDIR)/)
+	$(if $(filter %/reclaim-worker,$(programs)),$(INSTALL) -m 755 $O/reclaim-worker $(DESTDIR)$(LIBEXECDIR)/)
+	$(INSTALL) -m 644 $(docs) $(DESTDIR)$(DOCDIR)/
+	for page in $(man_pages); do \
+		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+
+uninstall: ## remove what install put there
+	rm -f $(DESTDIR)$(BINDIR)/reclaimctl $(DESTDIR)$(LIBEXECDIR)/reclaim-worker
+	for page in $(notdir $(man_pages)); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
+	for doc in $(notdir $(docs)); do rm -f $(DESTDIR)$(DOCDIR)/$$doc; done
+	-rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) 2>/dev/null
+
+clean: ## remove build/
+	rm -rf build
+
+help: ## this list
+	@sed -n 's/^\([a-z-]*\):[^#]*## */\1\t/p' Makefile | awk -F '\t' '{ printf "  %-12s %s\n", $$1, $$2 }'
+
+# Packages of Debian, installed when missing (that needs root; nothing else does).
+SETUP ?= scripts/setup --quiet
+setup-build: ; @$(SETUP) $(if $(findstring clang,$(variant)),clang,build)
+setup-check: ; @$(SETUP) check
+setup-demo: ; @$(SETUP) demo
+setup-bench: ; @$(SETUP) bench
+setup-docs: ; @$(SETUP) docs
+
+# ---------------------------------------------------------------- rules
+
+# Rewrites a file only when its content would change: objects depend on the
+# flags that made them, archives and programs on the list of their members.
+define stamp
+	@mkdir -p $(@D)
+	@printf '%s\n' '$(subst ','\'',$1)' | cmp -s - $@ || printf '%s\n' '$(subst ','\'',$1)' > $@
+endef
+
+$O/.flags: FORCE | setup-build
+	$(call stamp,$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags) $(victim_cflags))
+
+$O/daemon/%.o: daemon/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+
+$O/tests/unit/%.o: tests/unit/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(all_cppflags) -Itests/unit -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) -MMD -MP -c -o $@ $<
+
+define archive
+$O/$1.list: FORCE
+	$$(call stamp,$2)
+$O/$1.a: $O/$1.list $(call objs,$2)
+	@rm -f $$@
+	$$(call say,AR)
+	$(Q)$$(AR) rcs $$@ $$(filter %.o,$$^)
+endef
+$(foreach r,$(rooms),$(if $(call room_lib_srcs,$r),$(eval $(call archive,$r,$(call room_lib_srcs,$r)))))
+$(if $(unit_helpers),$(eval $(call archive,unit-helpers,$(unit_helpers))))
+
+$O/reclaimctl: $O/daemon/ctl/main.o $(call room_libs,$(ctl_rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs)
+
+$O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_libs)
+
+# A source may name more to link in a comment in its first lines: /* LDLIBS: -lfoo */
+ldlibs_of = $(shell sed -n '1,5s,^/\* LDLIBS: \(.*\) \*/$$,\1,p' $1)
+
+$(unit_tests): $O/tests/%: $O/tests/unit/%.o $(if $(unit_helpers),$O/unit-helpers.a) $(call room_libs,$(rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
+		$(call ldlibs_of,tests/unit/$*.c)
+
+$(victims): $O/victims/%: tests/victims/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(victim_cflags) -MMD -MP -MF $@.d -o $@ $< -lpthread -lrt $(call ldlibs_of,$<)
+
+$(benches): $O/bench/%: tests/bench/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(victim_cflags) -MMD -MP -MF $@.d -o $@ $< -lpthread -lrt $(call ldlibs_of,$<)
+
+$(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
+	@mkdir -p $(@D)
+	$(call say,MAN)
+	$(Q)$(RST2MAN) --strict $< $@
+
+-include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/victims/*.d $O/bench/*.d)
