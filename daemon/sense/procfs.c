@@ -1,0 +1,306 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Processes as /proc shows them. */
+#include <dirent.h>
+#include <fcntl.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/procfs.h"
+#include "base/pstat.h"
+#include "base/pstatus.h"
+#include "sense/heap.h"
+#include "sense/names.h"
+#include "sense/proc.h"
+#include "sense/smaps.h"
+
+/* While the target changes its mappings between two reads of ours, the kernel may repeat an address. */
+#define DEEP_TRIES 4
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+	*d = NULL;
+}
+
+void proc_done(struct proc *p)
+{
+	free(p->exe);
+	free(p->cgroup);
+	free(p->unit);
+	*p = (struct proc){ 0 };
+}
+
+void proc_list_done(struct proc_list *l)
+{
+	for (size_t i = 0; i < l->n; i++)
+		proc_done(&l->v[i]);
+	free(l->v);
+	*l = (struct proc_list){ 0 };
+}
+
+struct deep {
+	uint64_t heap_size, heap, mmap_anon, stack, huge, lazyfree;
+	size_t regions;
+};
+
+static void deep_add(struct deep *d, const struct region *r)
+{
+	switch (r->map.kind) {
+	case MAP_KIND_HEAP:
+		d->heap_size += r->map.end - r->map.start;
+		d->heap += r->rss;
+		break;
+	case MAP_KIND_STACK:
+		d->stack += r->rss;
+		break;
+	case MAP_KIND_ANON:
+	case MAP_KIND_FILE:
+	case MAP_KIND_SHMEM:
+	case MAP_KIND_SPECIAL:
+		d->mmap_anon += r->anon;
+		break;
+	}
+
+	d->huge += r->huge;
+	d->lazyfree += r->lazyfree;
+	d->regions++;
+}
+
+static int deep_read_once(int piddir, struct deep *ret)
+{
+	_cleanup_(smaps_close) struct smaps s = { .fd = -1 };
+	struct deep d = { 0 };
+	struct region reg;
+	int r;
+
+	r = smaps_open(piddir, &s);
+	if (r < 0)
+		return r;
+	while ((r = smaps_next(&s, &reg)) > 0)
+		deep_add(&d, &reg);
+	if (r < 0)
+		return r;
+	/* It had an address space a moment ago. */
+	if (d.regions == 0)
+		return -ESRCH;
+
+	*ret = d;
+	return 0;
+}
+
+/* One process that may not be read, or never holds still, must not hide the others: its figures stay unknown. */
+static bool stays_unknown(int r)
+{
+	return r == -EACCES || r == -EPERM || r == -ENOENT || r == -EAGAIN || r == -EBADMSG;
+}
+
+static int read_deep(int piddir, bool has_mm, struct proc *p)
+{
+	struct deep d = { 0 };
+	int r = 0;
+
+	if (has_mm) {
+		r = -EAGAIN;
+		for (int i = 0; i < DEEP_TRIES && r == -EAGAIN; i++)
+			r = deep_read_once(piddir, &d);
+	}
+	if (r < 0)
+		return stays_unknown(r) ? 0 : r;
+
+	p->heap_size = d.heap_size;
+	p->heap = d.heap;
+	p->mmap_anon = d.mmap_anon;
+	p->stack = d.stack;
+	p->huge = d.huge;
+	p->lazyfree = d.lazyfree;
+	return 0;
+}
+
+static int read_heap(int piddir, bool has_mm, const struct pstat *stat, struct proc *p)
+{
+	struct heap h;
+	int r;
+
+	if (!has_mm)
+		return read_deep(piddir, false, p);
+
+	r = heap_query(piddir, stat, &h);
+	/* An older kernel, or a recorded tree. */
+	if (r == -EOPNOTSUPP)
+		return read_deep(piddir, true, p);
+	if (r < 0)
+		return stays_unknown(r) ? 0 : r;
+
+	p->heap_size = h.size;
+	p->heap = h.resident;
+	p->stack = h.stack;
+	/* Read at different moments, the parts may exceed the whole. */
+	p->mmap_anon = p->anon - MIN(p->anon, h.resident + h.stack);
+	return 0;
+}
+
+static void fill_basic(const struct pstat *stat, const struct pstatus *status, struct proc *p)
+{
+	*p = (struct proc){
+		.pid = stat->pid,
+		.ppid = stat->ppid,
+		.tracer = status->tracer,
+		.start_time = stat->start_time,
+		.uid = status->uid,
+		.euid = status->euid,
+		.state = stat->state,
+		.threads = status->threads,
+		.seccomp = status->seccomp,
+		.kthread = pstat_is_kthread(stat),
+		.rss = status->rss_anon + status->rss_file + status->rss_shmem,
+		.anon = status->rss_anon,
+		.file = status->rss_file,
+		.shmem = status->rss_shmem,
+		.swap = status->vm_swap,
+		.heap_size = PROC_UNKNOWN,
+		.heap = PROC_UNKNOWN,
+		.mmap_anon = PROC_UNKNOWN,
+		.stack = PROC_UNKNOWN,
+		.huge = PROC_UNKNOWN,
+		.lazyfree = PROC_UNKNOWN,
+	};
+	memcpy(p->comm, stat->comm, sizeof(p->comm));
+}
+
+static int no_names(struct proc *p)
+{
+	p->exe = strdup("");
+	p->cgroup = strdup("");
+	p->unit = strdup("");
+
+	return p->exe && p->cgroup && p->unit ? 0 : -ENOMEM;
+}
+
+/* 1 when read, 0 when @filter (which may be NULL) leaves it out. */
+static int read_filtered(int root, pid_t pid, const struct proc_filter *filter, enum proc_depth depth, struct proc *ret)
+{
+	_cleanup_close_ int dir = procfs_open_pid(root, pid);
+	_cleanup_(proc_done) struct proc p = { 0 };
+	struct pstatus status;
+	struct pstat stat;
+	bool has_mm;
+	int r;
+
+	if (dir < 0)
+		return dir;
+	r = pstat_read(dir, &stat);
+	if (r < 0)
+		return r;
+	if (filter && !filter->kthreads && pstat_is_kthread(&stat))
+		return 0;
+	r = pstatus_read(dir, &status);
+	if (r < 0)
+		return r;
+	/* The number of a thread opens too, though no listing shows it. */
+	if (status.tgid != status.pid)
+		return -ESRCH;
+
+	fill_basic(&stat, &status, &p);
+	if (filter && p.rss < filter->min_rss)
+		return 0;
+
+	has_mm = status.vm_size > 0;
+	r = depth >= PROC_NAMES ? proc_read_names(dir, has_mm, &p) : no_names(&p);
+	if (r < 0)
+		return r;
+	if (depth == PROC_HEAP)
+		r = read_heap(dir, has_mm, &stat, &p);
+	else if (depth == PROC_DEEP)
+		r = read_deep(dir, has_mm, &p);
+	if (r < 0)
+		return r;
+
+	*ret = p;
+	p = (struct proc){ 0 };
+	return 1;
+}
+
+int proc_read(int root, pid_t pid, enum proc_depth depth, struct proc *ret)
+{
+	int r = read_filtered(root, pid, NULL, depth, ret);
+
+	return r < 0 ? r : 0;
+}
+
+static int list_reserve(struct proc_list *l, size_t *size)
+{
+	struct proc *bigger;
+	size_t n;
+
+	if (l->n < *size)
+		return 0;
+	n = MAX(*size * 2, 128);
+	bigger = reallocarray(l->v, n, sizeof(*l->v));
+	if (!bigger)
+		return -ENOMEM;
+
+	l->v = bigger;
+	*size = n;
+	return 0;
+}
+
+static int compare_pids(const void *a, const void *b)
+{
+	const struct proc *x = a, *y = b;
+
+	return (x->pid > y->pid) - (x->pid < y->pid);
+}
+
+int proc_list_read(int root, const struct proc_filter *filter, enum proc_depth depth, struct proc_list *ret)
+{
+	static const struct proc_filter everything = { .kthreads = true };
+	_cleanup_(proc_list_done) struct proc_list l = { 0 };
+	_cleanup_(closedirp) DIR *d = NULL;
+	size_t size = 0;
+	int fd;
+
+	/* An open file of its own: the caller's may be anywhere in its listing. */
+	fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	if (fd < 0)
+		return -errno;
+	d = fdopendir(fd);
+	if (!d) {
+		closep(&fd);
+		return -errno;
+	}
+
+	for (;;) {
+		struct dirent *entry;
+		pid_t pid;
+		int r;
+
+		errno = 0;
+		entry = readdir(d);
+		if (!entry && errno)
+			return -errno;
+		if (!entry)
+			break;
+		if (parse_pid(entry->d_name, &pid) < 0)
+			continue;
+
+		r = list_reserve(&l, &size);
+		if (r < 0)
+			return r;
+		r = read_filtered(root, pid, filter ? filter : &everything, depth, &l.v[l.n]);
+		/* Gone meanwhile, or hidden from us by the mount option hidepid. */
+		if (r == -ESRCH || r == -EPERM || r == -EACCES)
+			continue;
+		if (r < 0)
+			return r;
+		l.n += (size_t)r;
+	}
+
+	/* The kernel lists them by number, recorded trees don't. */
+	if (l.n > 1)
+		qsort(l.v, l.n, sizeof(*l.v), compare_pids);
+
+	*ret = l;
+	l = (struct proc_list){ 0 };
+	return 0;
+}
