@@ -1,0 +1,26 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Fault injection: the fault build (make FAULT=1) can die before or after its
+ * K-th operation on a tracee. Tests sweep K until the work completes, so that
+ * "killed at any instruction" is tried at every boundary that matters.
+ *
+ *   RECLAIM_FAULT=kill:K        SIGKILL itself just before operation K (1, 2, ...)
+ *   RECLAIM_FAULT=kill-after:K  just after it
+ *   RECLAIM_FAULT_COUNT=FILE    write the number of operations to FILE at exit
+ */
+#ifndef RECLAIM_INJECT_FAULT_H
+#define RECLAIM_INJECT_FAULT_H
+
+#ifdef RECLAIM_FAULT
+void fault_before(void);
+void fault_after(void);
+#else
+static inline void fault_before(void)
+{
+}
+static inline void fault_after(void)
+{
+}
+#endif
+
+#endif

@@ -1,0 +1,103 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The life of an injection, in order:
+ *
+ *	inject_open   stop ONE thread, save what it was doing
+ *	(the caller proves from the saved registers that this is a safe point)
+ *	inject_call   run functions of the target in it, restore it, let it go
+ *	inject_close  let it go as it was; always last, accepts NULL
+ *
+ * One owner: struct inject. Whatever path leads out, inject_close() leaves
+ * the thread running with its own registers and mask, or finishing the chain
+ * by itself. The other threads of the target are never stopped.
+ */
+#ifndef RECLAIM_INJECT_INJECT_H
+#define RECLAIM_INJECT_INJECT_H
+
+#include <stdbool.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "base/regs.h"
+#include "inject/chain.h"
+
+#define INJECT_CODE_BYTES 32
+/* Free stack that must remain below the frames for the called functions: malloc_trim needs less than 1 KiB. */
+#define INJECT_STACK_ROOM 8192
+
+struct inject;
+
+struct inject_target {
+	pid_t pid;
+	int piddir; /* /proc/PID, pins the identity */
+	uint64_t sig_cgt; /* signals with a handler, from status */
+	bool seccomp; /* some filter is on */
+	struct arch_xstate_info xstate;
+};
+
+/* Where the stopped thread is. */
+struct inject_stop {
+	struct cpu_regs regs;
+	bool in_syscall;
+	long nr; /* when in_syscall */
+};
+
+/* What is going to be called. The bytes are compared with the target's memory under the stop. */
+struct inject_code {
+	uint64_t restorer; /* __restore_rt of the target's libc */
+	uint64_t fn;
+	uint8_t fn_bytes[INJECT_CODE_BYTES];
+};
+
+/* The thread's stack: [lo, hi); below lo it may grow on its own when @grows. */
+struct inject_stack {
+	uint64_t lo, hi;
+	bool grows;
+};
+
+struct inject_times {
+	uint64_t stopped_ns; /* from the request to stop until the thread runs its own code again */
+	uint64_t call_ns; /* the part of it between the commit and the return of the last call */
+};
+
+/*
+ * Seizes and stops thread @tid. The stop must come by @deadline_ns; a thread
+ * that isn't in D state but only waits for a CPU gets two seconds more.
+ * -ESRCH gone · -EPERM not permitted · -EALREADY traced by somebody · -EBUSY in group-stop
+ * (stopped by a signal: left exactly so) · -ETIMEDOUT did not stop (D state).
+ */
+int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret) __must_check;
+
+void inject_where(const struct inject *inj, struct inject_stop *ret);
+
+/*
+ * Runs @calls in the stopped thread and lets it go. The owner only has to
+ * inject_close() afterwards.
+ *
+ * Before the commit, nothing has been changed:
+ *   -EAGAIN  a signal with a handler is pending, or rseq: try another moment
+ *   -ENOSPC  not enough room on this stack       -ESTALE  the code is not what was read
+ *   -EACCES  a seccomp filter forbids it (*ret_why) or can't be suspended
+ *   -EOPNOTSUPP syscall user dispatch, AMX, no free signal (*ret_why)
+ * After it:
+ *   0 done · -EINPROGRESS deadline passed, the thread finishes alone and then
+ *   goes on as before · -EFAULT the call faulted, the thread was put back
+ *   -ESRCH the thread died meanwhile
+ */
+int inject_call(struct inject *inj, const struct inject_code *code, const struct inject_stack *stack,
+		const struct chain_call *calls, size_t ncalls, uint64_t deadline_ns, struct inject_times *ret,
+		const char **ret_why) __must_check;
+
+/* Nanoseconds since the stop was requested. */
+uint64_t inject_stopped_ns(const struct inject *inj);
+
+void inject_close(struct inject *inj);
+
+static inline void inject_closep(struct inject **inj)
+{
+	inject_close(*inj);
+}
+#define _cleanup_inject_ _cleanup_(inject_closep)
+
+#endif

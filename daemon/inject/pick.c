@@ -1,0 +1,235 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inject/pick.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "base/procfs.h"
+#include "inject/restart.h"
+
+#define PICK_THREADS_MAX 1024 /* looked at per round; more threads than that don't make the choice better */
+#define PICK_CANDIDATES 16
+#define PICK_STOP_NS (20 * 1000000ull) /* a thread that doesn't stop in 20 ms is in a bad state */
+#define PICK_PAUSE_MIN_NS 200000ul
+#define PICK_PAUSE_SPAN_NS 1300000ul
+#define FUTEX_NR 202
+
+struct candidate {
+	pid_t tid;
+	unsigned int rank; /* 1.. asleep; 0 running */
+	long nr;
+	uint64_t sp, pc;
+};
+
+struct pick {
+	const struct inject_target *target;
+	const struct inject_prover *prover;
+	const struct inject_search *search;
+	struct candidate sleeping[PICK_CANDIDATES], running[PICK_CANDIDATES];
+	size_t nsleeping, nrunning;
+	struct inject_found found;
+	unsigned int seed;
+};
+
+/* "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). */
+static int pick_parse_syscall(const char *text, struct candidate *ret, uint64_t args[RESTART_ARGS])
+{
+	uint64_t v[9];
+	char *end;
+	long nr;
+
+	if (!strncmp(text, "running", 7)) {
+		ret->rank = 0;
+		ret->nr = -1;
+		return 0;
+	}
+	errno = 0;
+	nr = strtol(text, &end, 10);
+	if (errno || end == text || nr < 0)
+		return -EAGAIN; /* asleep in a page fault or the like */
+	for (size_t i = 1; i < ARRAY_SIZE(v); i++) {
+		const char *start = end;
+
+		v[i] = strtoull(start, &end, 16);
+		if (end == start)
+			return -EBADMSG;
+	}
+	memcpy(args, v + 1, RESTART_ARGS * sizeof(v[0]));
+	ret->nr = nr;
+	ret->sp = v[7];
+	ret->pc = v[8];
+	ret->rank = restart_rank(nr, args);
+	return ret->rank ? 0 : -EAGAIN;
+}
+
+/* Sorted by rank; among equals the main thread comes last: Python, for one, runs signal handlers only there. */
+static void pick_insert(struct candidate *v, size_t *n, const struct candidate *c, pid_t leader)
+{
+	size_t at = *n;
+
+	while (at > 0 && (v[at - 1].rank > c->rank || (v[at - 1].rank == c->rank && v[at - 1].tid == leader)))
+		at--;
+	if (at >= PICK_CANDIDATES)
+		return;
+	if (*n < PICK_CANDIDATES)
+		(*n)++;
+	memmove(&v[at + 1], &v[at], (*n - at - 1) * sizeof(*v));
+	v[at] = *c;
+}
+
+static int pick_look(struct pick *p, pid_t tid)
+{
+	struct candidate c = { .tid = tid };
+	uint64_t args[RESTART_ARGS] = { 0 };
+	char path[64], text[256];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "task/%d/syscall", tid);
+	n = procfs_read(p->target->piddir, path, text, sizeof(text));
+	if (n < 0)
+		return n == -ESRCH ? 0 : (int)n;
+	if (pick_parse_syscall(text, &c, args) < 0)
+		return 0;
+	if (c.nr == FUTEX_NR && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
+		return 0;
+	if (c.rank)
+		pick_insert(p->sleeping, &p->nsleeping, &c, p->target->pid);
+	else
+		pick_insert(p->running, &p->nrunning, &c, p->target->pid);
+	return 0;
+}
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static int pick_list(struct pick *p)
+{
+	_cleanup_close_ int fd = openat(p->target->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *de;
+	size_t seen = 0;
+
+	if (!dir)
+		return errno == ENOENT ? -ESRCH : -errno;
+	(void)TAKE_FD(fd);
+	p->nsleeping = p->nrunning = 0;
+	while (seen < PICK_THREADS_MAX && (errno = 0, de = readdir(dir))) {
+		pid_t tid;
+		int r;
+
+		if (parse_pid(de->d_name, &tid) < 0)
+			continue;
+		seen++;
+		r = pick_look(p, tid);
+		if (r < 0)
+			return r;
+	}
+	return seen ? 0 : -ESRCH;
+}
+
+static int pick_prove(struct pick *p, const struct cpu_regs *regs)
+{
+	const uint64_t need = CHAIN_STACK_MIN(p->target->xstate.xstate_size) + INJECT_STACK_ROOM;
+	const struct inject_stack *stack = &p->found.stack;
+	int r = p->prover->prove(p->prover->ctx, regs, &p->found.stack);
+
+	p->found.why = NULL;
+	if (r == 0 && !stack->grows && regs->r[CPU_RSP] - stack->lo < need) {
+		p->found.why = "not enough room on its stack";
+		r = -EAGAIN;
+	}
+	return r;
+}
+
+/* 0: found, stopped. -EAGAIN: not this one, not now. */
+static int pick_try(struct pick *p, const struct candidate *c)
+{
+	_cleanup_inject_ struct inject *inj = NULL;
+	struct inject_stop stop;
+	/* Its own time to stop, also at the end of the search: a late stop is not a stuck thread. */
+	uint64_t deadline = clock_ns() + PICK_STOP_NS;
+	int r;
+
+	if (c->rank) {
+		struct cpu_regs regs = { .valid = (1u << CPU_RSP) | (1u << CPU_RIP) };
+
+		regs.r[CPU_RSP] = c->sp;
+		regs.r[CPU_RIP] = c->pc;
+		r = p->prover->prepare(p->prover->ctx, &regs);
+		if (r < 0)
+			return r;
+	}
+	r = inject_open(p->target, c->tid, deadline, &inj);
+	if (r < 0)
+		return r == -ESRCH ? -EAGAIN : r;
+	p->found.looks++;
+	inject_where(inj, &stop);
+	if (c->rank && (!stop.in_syscall || stop.nr != c->nr))
+		r = -EAGAIN; /* woke up meanwhile */
+	else if (!c->rank && stop.in_syscall)
+		r = -EAGAIN; /* fell asleep meanwhile: judge it from outside next time */
+	else
+		r = pick_prove(p, &stop.regs);
+	if (r == 0) {
+		p->found.tid = c->tid;
+		p->found.where = c->rank ? restart_name(c->nr) : "user code";
+		p->found.inj = TAKE_PTR(inj);
+		return 0;
+	}
+	p->found.longest_ns = MAX(p->found.longest_ns, inject_stopped_ns(inj));
+	return r;
+}
+
+static int pick_try_all(struct pick *p, const struct candidate *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++) {
+		int r = pick_try(p, &v[i]);
+
+		if (r != -EAGAIN)
+			return r;
+		if (clock_ns() >= p->search->deadline_ns)
+			break;
+	}
+	return -EAGAIN;
+}
+
+/* Irregular, so that we don't run in step with a periodic program. */
+static void pick_pause(struct pick *p)
+{
+	struct timespec ts = { .tv_nsec = (long)(PICK_PAUSE_MIN_NS +
+						 (unsigned int)rand_r(&p->seed) % PICK_PAUSE_SPAN_NS) };
+
+	(void)nanosleep(&ts, NULL);
+}
+
+int inject_pick(const struct inject_target *target, const struct inject_prover *prover,
+		const struct inject_search *search, struct inject_found *ret)
+{
+	struct pick p = { .target = target, .prover = prover, .search = search, .seed = (unsigned int)clock_ns() };
+	int r;
+
+	for (;;) {
+		r = pick_list(&p);
+		if (r < 0)
+			return r;
+		r = pick_try_all(&p, p.sleeping, p.nsleeping);
+		if (r == -EAGAIN)
+			r = pick_try_all(&p, p.running, p.nrunning);
+		if (r != -EAGAIN)
+			break;
+		if (clock_ns() >= search->deadline_ns)
+			break;
+		pick_pause(&p);
+	}
+	*ret = p.found;
+	return r;
+}

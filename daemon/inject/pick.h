@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Finds one thread of the target that stands at a safe point, and stops it.
+ *
+ * First choice: a thread asleep in a known system call, chosen from outside
+ * (/proc/PID/task/TID/syscall) before anything is stopped. When all are busy:
+ * running threads are sampled (stop, look, let go) until one is found outside
+ * everything unsafe, within the budget. Whoever calls proves the stack.
+ */
+#ifndef RECLAIM_INJECT_PICK_H
+#define RECLAIM_INJECT_PICK_H
+
+#include "inject/inject.h"
+
+struct inject_prover {
+	/*
+	 * Before any stop: a sleeping thread with this rsp and rip (nothing else
+	 * is valid). 0 to go on; -EAGAIN: surely unsafe, don't stop it.
+	 */
+	int (*prepare)(void *ctx, const struct cpu_regs *regs);
+	/*
+	 * The thread is stopped. 0 and its stack; -EAGAIN when it isn't at a safe
+	 * point; any other -errno ends the search.
+	 */
+	int (*prove)(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret);
+	void *ctx;
+};
+
+struct inject_search {
+	uint64_t deadline_ns; /* of the whole search */
+	uint64_t data_lo, data_hi; /* libc's data: a futex in there is one of its own locks */
+};
+
+struct inject_found {
+	struct inject *inj; /* stopped at a safe point; the caller closes */
+	struct inject_stack stack;
+	pid_t tid;
+	const char *where; /* name of the call it sleeps in, or "user code" */
+	uint64_t looks; /* stops that were needed, this one included */
+	uint64_t longest_ns; /* longest of the earlier stops */
+	const char *why; /* when not found: what the injector itself objected to last, or NULL */
+};
+
+/*
+ * 0; -EAGAIN no safe point in time; -ETIMEDOUT a thread would not stop;
+ * -EPERM, -ESRCH, -EBUSY as inject_open(); what prove() returned.
+ */
+int inject_pick(const struct inject_target *target, const struct inject_prover *prover,
+		const struct inject_search *search, struct inject_found *ret) __must_check;
+
+#endif

@@ -1,0 +1,218 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inject/session.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/pstat.h"
+#include "base/pstatus.h"
+#include "inject/trace.h"
+
+#define PENDING_MAX 16
+#define STARVED_NS 2000000000ull /* beyond the deadline, for a thread that only waits for a CPU */
+#define LOOK_AGAIN_NS 20000000ull
+#define EVENT(status) ((status) >> 16)
+
+int inject_pending(pid_t tid, uint64_t *ret)
+{
+	uint64_t set = 0;
+
+	for (unsigned int shared = 0; shared < 2; shared++) {
+		siginfo_t info[PENDING_MAX];
+		int n = trace_peeksiginfo(tid, shared, info, ARRAY_SIZE(info));
+
+		if (n < 0)
+			return n;
+		if (n == PENDING_MAX)
+			set = UINT64_MAX;
+		for (int i = 0; i < n; i++)
+			if (info[i].si_signo >= 1 && info[i].si_signo <= 64)
+				set |= 1ull << (info[i].si_signo - 1);
+	}
+	*ret = set;
+	return 0;
+}
+
+bool inject_handler_due(const struct inject *inj)
+{
+	uint64_t pending;
+
+	/*
+	 * The mask is not looked at: in epoll_pwait and friends the thread has
+	 * a temporary one that ptrace doesn't show. A blocked signal with a
+	 * handler only makes us more careful.
+	 */
+	return inject_pending(inj->tid, &pending) == 0 && (pending & inj->target->sig_cgt);
+}
+
+void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
+{
+	int r = regs ? trace_setregs(inj->tid, regs) : 0;
+
+	if (r == 0)
+		r = trace_detach(inj->tid, sig);
+	/* -ESRCH: killed under us; there is nothing left to detach from. */
+	(void)r;
+	inj->state = INJECT_RELEASED;
+	inj->release_ns = clock_ns();
+}
+
+static int inject_open_thread(const struct inject_target *target, pid_t tid)
+{
+	char path[sizeof("task/-2147483648")];
+
+	(void)snprintf(path, sizeof(path), "task/%d", tid);
+	return openat(target->piddir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+}
+
+/* The thread must be one of the process that we looked at: the directory fd is of that process. */
+static int inject_is_member(const struct inject_target *target, pid_t tid)
+{
+	_cleanup_close_ int dir = inject_open_thread(target, tid);
+
+	return dir < 0 ? -ESRCH : 0;
+}
+
+/* -EPERM of PTRACE_SEIZE means "may not", "somebody else does" and "it is exiting". */
+static int inject_why_not(const struct inject_target *target, pid_t tid)
+{
+	_cleanup_close_ int dir = inject_open_thread(target, tid);
+	struct pstatus st;
+
+	if (dir < 0 || pstatus_read(dir, &st) < 0 || st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	return st.tracer ? -EALREADY : -EPERM;
+}
+
+/*
+ * A thread that has been woken but gets no CPU is not stuck, and giving it up
+ * would show its program the EINTR that our wake-up has caused.
+ */
+static bool inject_is_stuck(const struct inject *inj)
+{
+	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
+	struct pstat st;
+
+	return dir >= 0 && pstat_read(dir, &st) == 0 && st.state == 'D';
+}
+
+static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
+{
+	const uint64_t limit_ns = deadline_ns + STARVED_NS;
+
+	for (;;) {
+		int status, r = trace_wait(inj->tid, deadline_ns, &status);
+
+		if (r == -ETIMEDOUT && clock_ns() < limit_ns && !inject_is_stuck(inj)) {
+			deadline_ns = clock_ns() + LOOK_AGAIN_NS;
+			continue;
+		}
+		if (r == -ESRCH)
+			inj->state = INJECT_RELEASED;
+		if (r < 0)
+			return r;
+		if (EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP) {
+			inj->state = INJECT_STOPPED;
+			return 0;
+		}
+		if (EVENT(status) == PTRACE_EVENT_STOP) {
+			/* Group-stop: detaching leaves it stopped, as whoever stopped it wants. */
+			inj->state = INJECT_STOPPED;
+			inject_release(inj, NULL, 0);
+			return -EBUSY;
+		}
+		/* An event, or a signal on its way: it is the program's, pass it on and wait for ours. */
+		r = trace_cont(inj->tid, EVENT(status) ? 0 : WSTOPSIG(status));
+		if (r < 0)
+			return r;
+	}
+}
+
+int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret)
+{
+	_cleanup_inject_ struct inject *inj = calloc(1, sizeof(*inj));
+	int r;
+
+	if (!inj)
+		return -ENOMEM;
+	inj->target = target;
+	inj->tid = tid;
+	inj->state = INJECT_RELEASED;
+	inj->stop_ns = clock_ns();
+
+	r = trace_seize(tid);
+	if (r < 0)
+		return r == -EPERM ? inject_why_not(target, tid) : r;
+	inj->state = INJECT_SEIZED;
+	r = trace_interrupt(tid);
+	if (r == 0)
+		r = inject_wait_stop(inj, deadline_ns);
+	if (r == 0)
+		r = inject_is_member(target, tid);
+	if (r == 0)
+		r = trace_getregs(tid, &inj->regs);
+	if (r < 0)
+		return r;
+	inj->restart = restart_classify(&inj->regs);
+	*ret = TAKE_PTR(inj);
+	return 0;
+}
+
+void inject_where(const struct inject *inj, struct inject_stop *ret)
+{
+	arch_cpu_regs(&inj->regs, &ret->regs);
+	ret->in_syscall = arch_in_syscall(&inj->regs) && inj->restart != RESTART_NONE;
+	ret->nr = ret->in_syscall ? (long)inj->regs.orig_rax : -1;
+}
+
+uint64_t inject_stopped_ns(const struct inject *inj)
+{
+	uint64_t end = inj->state == INJECT_RELEASED ? inj->release_ns : clock_ns();
+
+	return end > inj->stop_ns ? end - inj->stop_ns : 0;
+}
+
+/*
+ * A thread that we only looked at. The five kinds of call that the kernel
+ * never restarts would show the program an EINTR that is our doing.
+ */
+static void inject_leave(struct inject *inj)
+{
+	struct user_regs_struct regs = inj->regs;
+
+	if (inj->restart == RESTART_NEVER && !inject_handler_due(inj)) {
+		arch_rewind_syscall(&regs);
+		inject_release(inj, &regs, 0);
+	} else {
+		inject_release(inj, NULL, 0);
+	}
+}
+
+void inject_close(struct inject *inj)
+{
+	if (!inj)
+		return;
+	switch (inj->state) {
+	case INJECT_STOPPED:
+		inject_leave(inj);
+		break;
+	case INJECT_COMMITTED:
+		/* It finishes the chain by itself: only let go. */
+		inject_release(inj, NULL, 0);
+		break;
+	case INJECT_SEIZED:
+		/*
+		 * Never stopped (D state): detaching isn't possible now. When this
+		 * process ends the kernel detaches and forgets the request to stop
+		 * (__ptrace_unlink).
+		 */
+	case INJECT_RELEASED:
+		break;
+	}
+	free(inj);
+}

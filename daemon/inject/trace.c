@@ -1,0 +1,274 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inject/trace.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <signal.h>
+#include <string.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/uio.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "inject/fault.h"
+
+/* Newer than Debian 12's libc headers; values are kernel ABI (include/uapi/linux/ptrace.h). */
+#ifndef PTRACE_GET_RSEQ_CONFIGURATION
+#define PTRACE_GET_RSEQ_CONFIGURATION 0x420f
+#endif
+#ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
+#define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
+#endif
+#define RSEQ_SIGNATURE_SIZE 4
+
+static long trace_op(int request, pid_t tid, void *addr, void *data)
+{
+	long r;
+
+	fault_before();
+	r = ptrace(request, tid, addr, data);
+	if (r < 0)
+		r = -errno;
+	fault_after();
+	return r;
+}
+
+static int trace_op0(int request, pid_t tid, void *addr, void *data)
+{
+	long r = trace_op(request, tid, addr, data);
+
+	return r < 0 ? (int)r : 0;
+}
+
+int trace_init(void)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	return sigprocmask(SIG_BLOCK, &set, NULL) < 0 ? -errno : 0;
+}
+
+int trace_seize(pid_t tid)
+{
+	return trace_op0(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC));
+}
+
+int trace_interrupt(pid_t tid)
+{
+	return trace_op0(PTRACE_INTERRUPT, tid, NULL, NULL);
+}
+
+static int trace_wait_once(pid_t tid, int *ret_status)
+{
+	pid_t r;
+	int status;
+
+	fault_before();
+	do {
+		r = waitpid(tid, &status, __WALL | WNOHANG);
+	} while (r < 0 && errno == EINTR);
+	if (r < 0)
+		r = -errno;
+	fault_after();
+
+	if (r == 0)
+		return -EAGAIN;
+	if (r < 0)
+		return r == -ECHILD ? -ESRCH : r;
+	if (!WIFSTOPPED(status))
+		return -ESRCH;
+	*ret_status = status;
+	return 0;
+}
+
+int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status)
+{
+	sigset_t set;
+
+	sigemptyset(&set);
+	sigaddset(&set, SIGCHLD);
+	for (;;) {
+		struct timespec left;
+		int r = trace_wait_once(tid, ret_status);
+
+		if (r != -EAGAIN)
+			return r;
+		if (clock_ns() >= deadline_ns)
+			return -ETIMEDOUT;
+		/* SIGCHLD is blocked: a stop after the look above ends this sleep at once. */
+		left = clock_remaining(deadline_ns);
+		if (sigtimedwait(&set, NULL, &left) < 0 && errno != EAGAIN && errno != EINTR)
+			return -errno;
+	}
+}
+
+int trace_getregs(pid_t tid, struct user_regs_struct *ret)
+{
+	struct user_regs_struct regs;
+	int r = trace_op0(PTRACE_GETREGS, tid, NULL, &regs);
+
+	if (r < 0)
+		return r;
+	*ret = regs;
+	return 0;
+}
+
+int trace_setregs(pid_t tid, const struct user_regs_struct *regs)
+{
+	return trace_op0(PTRACE_SETREGS, tid, NULL, (void *)regs);
+}
+
+ssize_t trace_getxstate(pid_t tid, void *buf, size_t size)
+{
+	struct iovec iov = { .iov_base = buf, .iov_len = size };
+	int r = trace_op0(PTRACE_GETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
+
+	return r < 0 ? r : (ssize_t)iov.iov_len;
+}
+
+int trace_setxstate(pid_t tid, const void *buf, size_t len)
+{
+	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
+
+	return trace_op0(PTRACE_SETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
+}
+
+int trace_getsigmask(pid_t tid, uint64_t *ret)
+{
+	uint64_t mask;
+	int r = trace_op0(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &mask);
+
+	if (r < 0)
+		return r;
+	*ret = mask;
+	return 0;
+}
+
+int trace_setsigmask(pid_t tid, uint64_t mask)
+{
+	return trace_op0(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask);
+}
+
+int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max)
+{
+	struct __ptrace_peeksiginfo_args args = {
+		.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
+		.nr = (int)max,
+	};
+
+	return (int)trace_op(PTRACE_PEEKSIGINFO, tid, &args, info);
+}
+
+int trace_suspend_seccomp(pid_t tid)
+{
+	return trace_op0(PTRACE_SETOPTIONS, tid, NULL,
+			 (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_SUSPEND_SECCOMP));
+}
+
+int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns)
+{
+	long n = trace_op(PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, NULL);
+
+	if (n < 0)
+		return (int)n;
+	if ((size_t)n > max_insns)
+		return -E2BIG;
+	return (int)trace_op(PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, insns);
+}
+
+int trace_in_rseq(pid_t tid, uint64_t ip)
+{
+	/* struct ptrace_rseq_configuration, Linux 5.13 */
+	struct {
+		uint64_t abi_pointer;
+		uint32_t abi_size, signature, flags, pad;
+	} conf = { 0 };
+	/* struct rseq_cs, include/uapi/linux/rseq.h */
+	struct {
+		uint32_t version, flags;
+		uint64_t start_ip, post_commit_offset, abort_ip;
+	} cs;
+	uint64_t cs_ptr;
+	long n = trace_op(PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(conf), &conf);
+	int r;
+
+	if (n == -EIO || n == -EINVAL)
+		return 0;
+	if (n < 0)
+		return (int)n;
+	if (!conf.abi_pointer)
+		return 0;
+	/* rseq_cs lies 8 bytes into struct rseq */
+	r = trace_read(tid, conf.abi_pointer + 8, &cs_ptr, sizeof(cs_ptr));
+	if (r < 0)
+		return r;
+	if (!cs_ptr)
+		return 0;
+	r = trace_read(tid, cs_ptr, &cs, sizeof(cs));
+	if (r < 0)
+		return r;
+	return ip - cs.start_ip < cs.post_commit_offset;
+}
+
+int trace_user_dispatch(pid_t tid)
+{
+	/* struct ptrace_sud_config, Linux 6.4 */
+	struct {
+		uint64_t mode, selector, offset, len;
+	} conf = { 0 };
+	int r = trace_op0(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, (void *)sizeof(conf), &conf);
+
+	if (r == -EIO || r == -EINVAL)
+		return -EOPNOTSUPP;
+	if (r < 0)
+		return r;
+	return conf.mode != 0;
+}
+
+int trace_cont(pid_t tid, int sig)
+{
+	return trace_op0(PTRACE_CONT, tid, NULL, (void *)(uintptr_t)sig);
+}
+
+int trace_detach(pid_t tid, int sig)
+{
+	return trace_op0(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)sig);
+}
+
+int trace_signal(pid_t pid, pid_t tid, int sig)
+{
+	int r;
+
+	fault_before();
+	r = syscall(SYS_tgkill, pid, tid, sig) < 0 ? -errno : 0;
+	fault_after();
+	return r;
+}
+
+static int trace_vm(long nr, pid_t pid, uint64_t addr, void *buf, size_t len)
+{
+	struct iovec local = { .iov_base = buf, .iov_len = len };
+	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
+	long r;
+
+	fault_before();
+	r = syscall(nr, pid, &local, 1ul, &remote, 1ul, 0ul);
+	if (r < 0)
+		r = -errno;
+	fault_after();
+	if (r < 0)
+		return (int)r;
+	return (size_t)r == len ? 0 : -EFAULT;
+}
+
+int trace_read(pid_t pid, uint64_t addr, void *buf, size_t len)
+{
+	return trace_vm(SYS_process_vm_readv, pid, addr, buf, len);
+}
+
+int trace_write(pid_t pid, uint64_t addr, const void *buf, size_t len)
+{
+	return trace_vm(SYS_process_vm_writev, pid, addr, (void *)buf, len);
+}

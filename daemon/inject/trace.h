@@ -1,0 +1,76 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * Every operation on a tracee in one place: ptrace requests, bounded waits,
+ * remote memory. All return 0 (or a length) or -errno; none logs.
+ *
+ * Rules kept here:
+ *  - waits never block without a deadline. The caller has SIGCHLD blocked
+ *    (trace_init), so that a stop is never missed between look and sleep.
+ *  - a tracee belongs to the thread that seized it (ptrace(2)): the injector
+ *    is single-threaded.
+ *  - PTRACE_O_EXITKILL is never set: our death must not kill the target.
+ */
+#ifndef RECLAIM_INJECT_TRACE_H
+#define RECLAIM_INJECT_TRACE_H
+
+#include <signal.h>
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+#include <sys/user.h>
+
+#include "base/cleanup.h"
+
+/* Blocks SIGCHLD; once per process, before the first seize. */
+int trace_init(void) __must_check;
+
+/* PTRACE_SEIZE with TRACESYSGOOD and TRACEEXEC. -EPERM, -ESRCH. The thread goes on running. */
+int trace_seize(pid_t tid) __must_check;
+int trace_interrupt(pid_t tid) __must_check;
+
+/*
+ * Waits for the next stop of @tid until @deadline_ns (base/clock.h).
+ * 0 with the wait status; -ETIMEDOUT; -ESRCH when the thread has exited.
+ */
+int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status) __must_check;
+
+int trace_getregs(pid_t tid, struct user_regs_struct *ret) __must_check;
+int trace_setregs(pid_t tid, const struct user_regs_struct *regs) __must_check;
+/* NT_X86_XSTATE: the whole extended state in its uncompacted form. Length or -errno. */
+ssize_t trace_getxstate(pid_t tid, void *buf, size_t size) __must_check;
+int trace_setxstate(pid_t tid, const void *buf, size_t len) __must_check;
+int trace_getsigmask(pid_t tid, uint64_t *ret) __must_check;
+int trace_setsigmask(pid_t tid, uint64_t mask) __must_check;
+
+/*
+ * Copies up to @max queued signals: of the thread, or of its process when
+ * @shared. Returns how many.
+ */
+int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max) __must_check;
+
+/* Adds PTRACE_O_SUSPEND_SECCOMP. -EPERM: no CAP_SYS_ADMIN, or we are under a filter ourselves. */
+int trace_suspend_seccomp(pid_t tid) __must_check;
+
+/* One cBPF program of the thread's seccomp filters (newest first): number of instructions, -ENOENT at the end. */
+int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns) __must_check;
+
+/*
+ * Is the thread in (or does the kernel know of) an rseq critical section
+ * around @ip? 0 no, 1 yes, -errno when it can't be told (Linux < 5.13: 0,
+ * since PTRACE_GET_RSEQ_CONFIGURATION is missing and nothing can be read).
+ */
+int trace_in_rseq(pid_t tid, uint64_t ip) __must_check;
+
+/* Syscall user dispatch: 1 on, 0 off, -EOPNOTSUPP when the kernel can't tell (< 6.4). */
+int trace_user_dispatch(pid_t tid) __must_check;
+
+int trace_cont(pid_t tid, int sig) __must_check;
+int trace_detach(pid_t tid, int sig) __must_check;
+int trace_signal(pid_t pid, pid_t tid, int sig) __must_check;
+
+/* Whole ranges or an error: -EFAULT when part of it is not there. */
+int trace_read(pid_t pid, uint64_t addr, void *buf, size_t len) __must_check;
+int trace_write(pid_t pid, uint64_t addr, const void *buf, size_t len) __must_check;
+
+#endif
