@@ -1,0 +1,78 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inspect/target.h"
+
+#include <elf.h>
+#include <errno.h>
+#include <fcntl.h>
+
+#include "base/procfs.h"
+
+#define TARGET_MAPS_MAX 262144 /* vm.max_map_count is 65530 by default */
+#define TARGET_READS_MAX 4000000ull /* of its memory, in one operation */
+#define AUXV_MAX 4096
+
+static int target_read_auxv(int piddir, struct target *t)
+{
+	union {
+		char text[AUXV_MAX];
+		Elf64_auxv_t v[AUXV_MAX / sizeof(Elf64_auxv_t)];
+	} buf;
+	ssize_t n = procfs_read(piddir, "auxv", buf.text, sizeof(buf.text));
+
+	if (n < 0)
+		return (int)n;
+	for (size_t i = 0; i < (size_t)n / sizeof(buf.v[0]) && buf.v[i].a_type != AT_NULL; i++) {
+		if (buf.v[i].a_type == AT_BASE)
+			t->at_base = buf.v[i].a_un.a_val;
+		else if (buf.v[i].a_type == AT_ENTRY)
+			t->at_entry = buf.v[i].a_un.a_val;
+	}
+	return 0;
+}
+
+int target_open(int piddir, struct target *ret)
+{
+	_cleanup_(target_close) struct target t = { .mem_fd = -1, .exe_fd = -1 };
+	int r;
+
+	/* Permission is checked here, at open, for the memory of this moment: after an exec reads return nothing. */
+	t.mem_fd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
+	if (t.mem_fd < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	t.exe_fd = openat(piddir, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	r = maps_read(piddir, TARGET_MAPS_MAX, &t.maps);
+	if (r == 0)
+		r = target_read_auxv(piddir, &t);
+	if (r == 0)
+		r = modules_open(piddir, &t.maps, &t.mods);
+	if (r < 0)
+		return r;
+	*ret = t;
+	t = (struct target){ .mem_fd = -1, .exe_fd = -1 };
+	remote_from_mem(&ret->mem_fd, TARGET_READS_MAX, &ret->mem);
+	return 0;
+}
+
+void target_close(struct target *t)
+{
+	modules_close(&t->mods);
+	maps_done(&t->maps);
+	closep(&t->mem_fd);
+	closep(&t->exe_fd);
+}
+
+struct module *target_program(const struct target *t)
+{
+	return modules_find(&t->mods, t->at_entry);
+}
+
+struct module *target_linker(const struct target *t)
+{
+	for (size_t i = 0; i < t->mods.n; i++) {
+		struct module *mod = &t->mods.v[i];
+
+		if (t->at_base && module_load(mod) == 0 && mod->bias == t->at_base)
+			return mod;
+	}
+	return NULL;
+}

@@ -1,0 +1,36 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * A target as the readers see it. Opening takes everything that needs
+ * privileges (memory, maps, files); after it the reader gives them all up,
+ * and only then parses what it has opened.
+ */
+#ifndef RECLAIM_INSPECT_TARGET_H
+#define RECLAIM_INSPECT_TARGET_H
+
+#include <sys/types.h>
+
+#include "base/maps.h"
+#include "inspect/modules.h"
+#include "inspect/remote.h"
+
+struct target {
+	struct maps maps;
+	struct modules mods;
+	int mem_fd;
+	int exe_fd; /* the program's file; -1 when it can't be opened */
+	struct remote mem;
+	/* auxiliary vector: see getauxval(3) */
+	uint64_t at_base; /* where the dynamic linker was loaded; 0 in a static program */
+	uint64_t at_entry; /* _start of the program */
+};
+
+/* 0, -ESRCH, -EACCES or -EPERM (not permitted), -errno. */
+int target_open(int piddir, struct target *ret) __must_check;
+void target_close(struct target *t); /* accepts zeroed and closed ones */
+
+/* The program itself: the module that holds the entry point. NULL when it can't be told. */
+struct module *target_program(const struct target *t);
+/* The dynamic linker. NULL in a static program. */
+struct module *target_linker(const struct target *t);
+
+#endif
