@@ -1,0 +1,53 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* reclaim-worker: started by reclaimctl or the daemon for one target, see reclaim/worker.h. */
+#include <errno.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/socket.h>
+
+#include "worker/injector.h"
+
+#define TIMEOUT_MIN_US 1000ull
+#define TIMEOUT_MAX_US 3600000000ull
+#define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
+#define FLAGS_KNOWN (WORKER_F_DRY_RUN | WORKER_F_FORCE)
+
+static int request_receive(struct worker_request *ret)
+{
+	ssize_t n;
+
+	do {
+		n = recv(WORKER_FD, ret, sizeof(*ret), MSG_TRUNC);
+	} while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	if (n != sizeof(*ret) || ret->magic != WORKER_MAGIC || ret->version != WORKER_VERSION)
+		return -EBADMSG;
+	if (ret->pid <= 0 || !ret->remedies || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
+	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US)
+		return -EINVAL;
+	return 0;
+}
+
+int main(int argc, char **argv)
+{
+	static struct worker_result result;
+	struct worker_request req;
+	int r;
+
+	(void)argv;
+	if (argc > 1) {
+		(void)fprintf(stderr, "reclaim-worker: takes no arguments; it is started by reclaimctl\n");
+		return 2;
+	}
+	r = request_receive(&req);
+	if (r < 0) {
+		(void)fprintf(stderr, "reclaim-worker: no valid request on fd %d: %s\n", WORKER_FD, strerror(-r));
+		return 2;
+	}
+	result = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req.pid };
+	injector_run(&req, &result);
+	if (send(WORKER_FD, &result, sizeof(result), MSG_NOSIGNAL) != sizeof(result))
+		return 1;
+	return 0;
+}

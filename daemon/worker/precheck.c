@@ -1,0 +1,178 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/precheck.h"
+
+#include <dirent.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <linux/kcmp.h>
+#include <stdlib.h>
+#include <sys/syscall.h>
+
+#include "base/parse.h"
+#include "base/procfs.h"
+#include "base/text.h"
+
+#define ANCESTORS_MAX 1024
+#define CHILDREN_MAX (1024 * 1024)
+
+int subject_open(const struct worker_request *req, struct subject *ret)
+{
+	_cleanup_(subject_close) struct subject s = { .root = -1, .piddir = -1 };
+	int r;
+
+	s.root = procfs_open_root("/proc");
+	if (s.root < 0)
+		return s.root;
+	s.piddir = procfs_open_pid(s.root, req->pid);
+	if (s.piddir < 0)
+		return s.piddir;
+	r = pstat_read(s.piddir, &s.stat);
+	if (r == 0)
+		r = pstatus_read(s.piddir, &s.status);
+	if (r < 0)
+		return r;
+	if (req->start_time && req->start_time != s.stat.start_time)
+		return -ESRCH;
+	/* /proc/TID of a thread that isn't a leader opens too, but isn't a process. */
+	if (s.status.tgid != req->pid)
+		return -ESRCH;
+	*ret = s;
+	s = (struct subject){ .root = -1, .piddir = -1 };
+	return 0;
+}
+
+void subject_close(struct subject *s)
+{
+	closep(&s->root);
+	closep(&s->piddir);
+}
+
+/* Stopping whoever waits for us could stop ourselves. */
+static bool precheck_kin(const struct subject *s, char *why, size_t size)
+{
+	pid_t pid = getpid();
+
+	for (unsigned int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
+		_cleanup_close_ int dir = procfs_open_pid(s->root, pid);
+		struct pstat st;
+
+		if (pid == s->stat.pid) {
+			text_format(why, size, "%s",
+				    i ? "it is an ancestor of this command" : "it is this command itself");
+			return false;
+		}
+		if (dir < 0 || pstat_read(dir, &st) < 0)
+			return true; /* an ancestor outside our pid namespace */
+		pid = st.ppid;
+	}
+	return true;
+}
+
+static bool precheck_state(const struct subject *s, char *why, size_t size)
+{
+	static const struct {
+		char state;
+		const char *why;
+	} states[] = {
+		{ 'Z', "it is a zombie (or its main thread has exited)" }, { 'X', "it is dead" },
+		{ 'T', "it is stopped (state T): continue it first" },	   { 't', "it is stopped by a tracer" },
+		{ 'D', "it is in uninterruptible sleep (state D)" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
+		if (s->status.state == states[i].state) {
+			text_format(why, size, "%s", states[i].why);
+			return false;
+		}
+	}
+	return true;
+}
+
+static void closedirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+}
+
+static bool precheck_same_memory(const struct subject *s, pid_t other, char *why, size_t size)
+{
+	if (other <= 0 || syscall(SYS_kcmp, s->stat.pid, other, KCMP_VM, 0ul, 0ul) != 0)
+		return false;
+	text_format(why, size, "it shares its memory with process %d (vfork?)", other);
+	return true;
+}
+
+static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why, size_t size)
+{
+	_cleanup_free_ char *text = NULL;
+	char path[64], *at;
+	ssize_t n;
+	long pid;
+
+	(void)snprintf(path, sizeof(path), "task/%d/children", tid);
+	n = procfs_read_alloc(s->piddir, path, CHILDREN_MAX, &text);
+	if (n == -ESRCH && tid != s->stat.pid)
+		return false; /* that thread has ended */
+	if (n < 0) {
+		text_format(why, size, "its children can't be listed (CONFIG_PROC_CHILDREN): one may share its memory");
+		return true;
+	}
+	for (at = text; (pid = strtol(at, &at, 10)) > 0;)
+		if (precheck_same_memory(s, (pid_t)pid, why, size))
+			return true;
+	return false;
+}
+
+/*
+ * vfork() and posix_spawn(): for a while two processes share one memory, and
+ * what we do in one happens to the other, which may be in the allocator.
+ */
+static bool precheck_shared(const struct subject *s, char *why, size_t size)
+{
+	_cleanup_close_ int fd = openat(s->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *de;
+
+	if (!dir) {
+		text_format(why, size, "its threads can't be listed");
+		return false;
+	}
+	(void)TAKE_FD(fd);
+	if (precheck_same_memory(s, s->stat.ppid, why, size))
+		return false;
+	while ((de = readdir(dir)) != NULL) {
+		pid_t tid;
+
+		if (parse_pid(de->d_name, &tid) == 0 && precheck_child_shares(s, tid, why, size))
+			return false;
+	}
+	return true;
+}
+
+bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size)
+{
+	if (pstat_is_kthread(&s->stat)) {
+		text_format(why, size, "it is a kernel thread");
+		return false;
+	}
+	if (s->stat.pid == 1 && !(flags & WORKER_F_FORCE)) {
+		text_format(why, size, "it is pid 1, on which everything depends (--force to do it all the same)");
+		return false;
+	}
+	/* Traced by a debugger: state t comes and goes, the tracer stays. */
+	if (s->status.tracer) {
+		text_format(why, size, "it is already traced by process %d", s->status.tracer);
+		return false;
+	}
+	if (!precheck_kin(s, why, size) || !precheck_state(s, why, size))
+		return false;
+	if (s->status.shstk) {
+		text_format(why, size, "it has a shadow stack, which forbids forged returns");
+		return false;
+	}
+	if (s->status.seccomp == 1) {
+		text_format(why, size, "it is in seccomp strict mode");
+		return false;
+	}
+	return precheck_shared(s, why, size);
+}

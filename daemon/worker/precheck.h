@@ -1,0 +1,28 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What can be refused by looking at /proc alone, before anybody opens or stops anything. */
+#ifndef RECLAIM_WORKER_PRECHECK_H
+#define RECLAIM_WORKER_PRECHECK_H
+
+#include "base/pstat.h"
+#include "base/pstatus.h"
+#include "reclaim/worker.h"
+
+struct subject {
+	int root; /* /proc */
+	int piddir; /* /proc/PID: pins the identity */
+	struct pstat stat;
+	struct pstatus status;
+};
+
+/*
+ * Opens the process that @req means. 0; -ESRCH also when the pid now belongs
+ * to another process than the one that was looked at (start time). The caller
+ * calls subject_close().
+ */
+int subject_open(const struct worker_request *req, struct subject *ret) __must_check;
+void subject_close(struct subject *s); /* accepts zeroed ones */
+
+/* true when nothing speaks against it; else a reason in @why. */
+bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size);
+
+#endif

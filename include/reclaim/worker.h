@@ -1,0 +1,91 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * The contract between reclaim-worker and whoever starts it (reclaimctl now,
+ * the daemon later).
+ *
+ * The client starts the worker with one end of a SOCK_SEQPACKET socketpair as
+ * fd WORKER_FD, sends exactly one struct worker_request, and receives exactly
+ * one struct worker_result; then the worker exits. A message whose length,
+ * magic or version is not exactly right is refused. Texts are NUL-terminated;
+ * a receiver puts the NUL there itself before it believes it.
+ *
+ * The client owns the last deadline: when no result came by timeout_us plus a
+ * grace, it kills the worker, which is safe for the target at any moment.
+ */
+#ifndef RECLAIM_WORKER_H
+#define RECLAIM_WORKER_H
+
+#include <stdint.h>
+
+#define WORKER_FD 3
+#define WORKER_MAGIC 0x726c636du /* "rlcm" */
+#define WORKER_VERSION 1u
+#define WORKER_STEPS_MAX 8
+#define WORKER_TEXT_MAX 256
+
+enum worker_remedy {
+	WORKER_REMEDY_COLLECT = 1 << 0,
+	WORKER_REMEDY_TRIM = 1 << 1,
+	WORKER_REMEDY_PURGE = 1 << 2,
+	WORKER_REMEDY_COLD = 1 << 3,
+	WORKER_REMEDY_PAGEOUT = 1 << 4,
+};
+
+enum worker_flag {
+	WORKER_F_DRY_RUN = 1 << 0, /* say what would happen; the target is never stopped */
+	WORKER_F_FORCE = 1 << 1, /* allow pid 1 */
+};
+
+enum worker_outcome {
+	WORKER_RECLAIMED = 1, /* memory came back */
+	WORKER_NOTHING, /* done, and nothing came back */
+	WORKER_REFUSED, /* not safe or not supported: reason says why */
+	WORKER_FAILED,
+	WORKER_TIMEOUT, /* the deadline passed; the target has been let go */
+	WORKER_DENIED, /* not permitted (exit status 4; "failed" in JSON) */
+	WORKER_GONE, /* no such process any more (exit status 5; "failed" in JSON) */
+	WORKER_WOULD, /* dry run: would act ("nothing" in JSON, reason says so) */
+};
+
+struct worker_request {
+	uint32_t magic, version;
+	int32_t pid;
+	uint32_t flags; /* enum worker_flag */
+	uint64_t start_time; /* of the process that was looked at (/proc/PID/stat field 22); 0: any */
+	uint32_t remedies; /* enum worker_remedy bits */
+	uint32_t pad;
+	uint64_t timeout_us; /* for the whole operation; 1 ms .. 1 h */
+	uint64_t max_stop_us; /* refuse when a stop is expected to be longer; 0: no limit */
+};
+
+struct worker_step {
+	uint32_t remedy; /* one enum worker_remedy bit */
+	uint32_t has_predicted;
+	uint64_t predicted; /* bytes */
+	int64_t freed; /* bytes, measured; negative when the target grew meanwhile */
+	uint64_t stopped_us, duration_us;
+	uint64_t call_us; /* the part of stopped_us spent in the target's own function */
+	char detail[WORKER_TEXT_MAX];
+};
+
+struct worker_result {
+	uint32_t magic, version;
+	int32_t pid;
+	uint32_t outcome; /* enum worker_outcome */
+	uint64_t start_time;
+	uint64_t rss_before, rss_after; /* bytes */
+	int64_t freed; /* rss_before - rss_after */
+	uint64_t stopped_us_max;
+	uint32_t nsteps;
+	uint32_t pad;
+	char comm[WORKER_TEXT_MAX]; /* raw bytes of the target's comm */
+	char reason[WORKER_TEXT_MAX]; /* "" when none */
+	struct worker_step steps[WORKER_STEPS_MAX];
+};
+
+_Static_assert(sizeof(struct worker_request) == 48, "worker_request is a wire format");
+_Static_assert(sizeof(struct worker_step) == 304, "worker_step is a wire format");
+_Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 304,
+	       "worker_result is a wire format");
+
+#endif
