@@ -1,0 +1,42 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Starts one reclaim-worker for one target and brings its result back. */
+#ifndef RECLAIM_CORE_WORKER_CLIENT_H
+#define RECLAIM_CORE_WORKER_CLIENT_H
+
+#include <stddef.h>
+
+#include "base/cleanup.h"
+#include "reclaim/worker.h"
+
+/*
+ * Path of the worker: $RECLAIM_WORKER (ignored when the program is set-id),
+ * else "reclaim-worker" beside the running executable when that executable
+ * lies in a build tree, else the installed one under libexec.
+ */
+int worker_client_path(char *buf, size_t size) __must_check;
+
+/*
+ * Runs @path with @req and waits for the result, at most req->timeout_us plus
+ * one second; then the worker is killed and @ret says WORKER_TIMEOUT. A worker
+ * that dies, or answers with anything but a well-formed result for this pid,
+ * gives WORKER_FAILED with a reason. Returns 0 whenever @ret is filled;
+ * -errno when the worker could not be started at all.
+ */
+int worker_client_run(const char *path, const struct worker_request *req, struct worker_result *ret) __must_check;
+
+/*
+ * The same, given up early once @cancel_fd is readable: the worker is killed
+ * and @ret says WORKER_FAILED. -1: no such fd.
+ */
+int worker_client_run_cancel(const char *path, const struct worker_request *req, int cancel_fd,
+			     struct worker_result *ret) __must_check;
+
+/*
+ * Makes a received message safe to use: exact length, magic, version, pid, a
+ * known outcome and remedies, bounded steps; puts a NUL at the end of every
+ * text. 0, or -EBADMSG with the reason in @ret_why.
+ */
+int worker_result_check(struct worker_result *res, size_t length, const struct worker_request *req,
+			const char **ret_why) __must_check;
+
+#endif
