@@ -1,0 +1,20 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/*
+ * ^C and its like during work on several targets: the first one lets the
+ * current target finish and stops there, the second gives that one up too.
+ */
+#ifndef RECLAIM_CTL_INTERRUPT_H
+#define RECLAIM_CTL_INTERRUPT_H
+
+#include "base/cleanup.h"
+
+/* Catches SIGINT, SIGTERM and SIGHUP where they are not ignored. 0 or -errno. */
+int interrupt_catch(void) __must_check;
+
+/* The first signal that came, 0 when none. */
+int interrupt_signal(void);
+
+/* Readable from the second signal on; -1 before interrupt_catch(). */
+int interrupt_fd(void);
+
+#endif

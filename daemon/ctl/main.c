@@ -1,0 +1,211 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* reclaimctl: the verb table and the global options. */
+#include <errno.h>
+#include <fcntl.h>
+#include <locale.h>
+#include <signal.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "base/procfs.h"
+#include "ctl/ctl.h"
+#include "ctl/json.h"
+
+#ifndef RECLAIM_VERSION
+#define RECLAIM_VERSION "0"
+#endif
+
+const struct verb *const ctl_verbs[] = { &verb_ps, &verb_trim, &verb_doctor, &verb_help };
+const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);
+
+static const char *const color_choices[] = { "auto", "always", "never", NULL };
+static const char *const source_choices[] = { "auto", "netlink", "procfs", NULL };
+
+const struct option_spec ctl_options[] = {
+	{ "json", 0, NULL, "One JSON document on stdout, for failures too; sizes in bytes", option_flag,
+	  offsetof(struct ctl, json), NULL, NULL },
+	{ "color", 0, "WHEN", "Colours: auto (default: on a terminal), always, never", option_choice,
+	  offsetof(struct ctl, color), NULL, color_choices },
+	{ "no-legend", 0, NULL, "No headings, no total", option_flag, offsetof(struct ctl, no_legend), NULL, NULL },
+	{ "source", 0, "SOURCE", "Where facts come from: auto (default), netlink, procfs", option_choice,
+	  offsetof(struct ctl, source), NULL, source_choices },
+	{ "help", 'h', NULL, "Show help", option_flag, offsetof(struct ctl, help), NULL, NULL },
+	{ "version", 0, NULL, "Show the version", option_flag, offsetof(struct ctl, version), NULL, NULL },
+};
+const size_t ctl_noptions = ARRAY_SIZE(ctl_options);
+
+const struct verb *ctl_verb_find(const char *name)
+{
+	for (size_t i = 0; i < ctl_nverbs; i++)
+		if (!strcmp(ctl_verbs[i]->name, name))
+			return ctl_verbs[i];
+	return NULL;
+}
+
+static bool takes_next_word(const char *word)
+{
+	const char *value = NULL;
+	const struct option_spec *o;
+
+	o = option_find(ctl_options, ctl_noptions, word, &value);
+	for (size_t i = 0; !o && i < ctl_nverbs; i++)
+		o = option_find(ctl_verbs[i]->options, ctl_verbs[i]->noptions, word, &value);
+	return o && o->arg && !value;
+}
+
+/* Options may stand before the verb, so the verb has to be found before they can be parsed. */
+static size_t find_verb(char *const *words, size_t nwords)
+{
+	for (size_t i = 0; i < nwords; i++) {
+		if (!strcmp(words[i], "--"))
+			return i + 1;
+		if (!option_is(words[i]))
+			return i;
+		if (takes_next_word(words[i]))
+			i++;
+	}
+	return nwords;
+}
+
+/* --json holds for usage errors too, wherever it stands. */
+static bool wants_json(char *const *words, size_t nwords)
+{
+	for (size_t i = 0; i < nwords && strcmp(words[i], "--"); i++)
+		if (!strcmp(words[i], "--json"))
+			return true;
+	return false;
+}
+
+/*
+ * A closed standard stream would be handed out again as the fd of something
+ * else. The stand-in is open the wrong way round, so that using it still fails.
+ */
+static int fill_standard_fds(void)
+{
+	for (int fd = 0; fd <= 2; fd++) {
+		if (fcntl(fd, F_GETFD) >= 0)
+			continue;
+		if (errno != EBADF || open("/dev/null", (fd ? O_RDONLY : O_WRONLY) | O_NOCTTY) != fd)
+			return -EBADF;
+	}
+	return 0;
+}
+
+static int prepare(struct ctl *ctl, char *const *words, size_t nwords)
+{
+	int r;
+
+	r = fill_standard_fds();
+	if (r < 0)
+		return r;
+	/* A reader that goes away is an error to report, and children must stay ours to wait for. */
+	if (signal(SIGPIPE, SIG_IGN) == SIG_ERR || signal(SIGCHLD, SIG_DFL) == SIG_ERR)
+		return -errno;
+	(void)setlocale(LC_CTYPE, "");
+	ctl->json = wants_json(words, nwords);
+	return 0;
+}
+
+static bool want_colors(const struct ctl *ctl)
+{
+	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+
+	if (ctl->color == CTL_COLOR_ALWAYS || ctl->color == CTL_COLOR_NEVER)
+		return ctl->color == CTL_COLOR_ALWAYS;
+	return !(no && *no) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
+}
+
+static int show_version(struct ctl *ctl)
+{
+	struct json j;
+	int r = 0;
+
+	if (ctl->json) {
+		json_init(&j, stdout);
+		json_open(&j, NULL, '{');
+		json_text(&j, "version", RECLAIM_VERSION);
+		json_close(&j);
+		r = json_finish(&j);
+	} else if (printf("reclaimctl %s\n", RECLAIM_VERSION) < 0 || fflush(stdout)) {
+		r = -errno;
+	}
+	return ctl_output_done(CTL_DONE, r);
+}
+
+static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, const char *const *args, size_t nargs)
+{
+	_cleanup_close_ int proc = -1;
+	char shown[160];
+
+	if (nargs < v->min_args)
+		return ctl_fail(ctl, CTL_USAGE, "%s needs more arguments: reclaimctl %s %s", v->name, v->name, v->args);
+	if (nargs > v->max_args)
+		return ctl_fail(ctl, CTL_USAGE, "%s: unexpected argument '%s'", v->name,
+				escape_text(args[v->max_args], shown, sizeof(shown)));
+	if (ctl->source == CTL_SOURCE_NETLINK)
+		return ctl_fail(ctl, CTL_FAILED,
+				"--source=netlink: the kernel module is not available; use "
+				"--source=procfs");
+	proc = procfs_open_root("/proc");
+	if (proc < 0)
+		return ctl_fail(ctl, CTL_FAILED, "failed to open /proc: %s; is it mounted?", strerror(-proc));
+	ctl->proc = proc;
+	ctl->colors = want_colors(ctl);
+	return v->run(ctl, opts, args, nargs);
+}
+
+static int run_words(struct ctl *ctl, char **words, size_t nwords)
+{
+	size_t at = find_verb(words, nwords), nargs = 0, n = 0;
+	const struct verb *v = NULL;
+	_cleanup_free_ const char **args = NULL;
+	_cleanup_free_ char **rest = NULL;
+	_cleanup_free_ void *opts = NULL;
+	char why[512];
+	int r;
+
+	if (at < nwords) {
+		v = ctl_verb_find(words[at]);
+		if (!v)
+			return ctl_unknown_verb(ctl, words[at]);
+	}
+	args = calloc(nwords + 1, sizeof(*args));
+	rest = calloc(nwords + 1, sizeof(*rest));
+	opts = calloc(1, v && v->opts_size ? v->opts_size : 1);
+	if (!args || !rest || !opts)
+		return ctl_fail(ctl, CTL_FAILED, "out of memory");
+	for (size_t i = 0; i < nwords; i++)
+		if (i != at)
+			rest[n++] = words[i];
+
+	const struct option_group groups[] = {
+		{ ctl_options, ctl_noptions, ctl },
+		{ v ? v->options : NULL, v ? v->noptions : 0, opts },
+	};
+	r = options_parse(groups, ARRAY_SIZE(groups), rest, n, args, &nargs, why, sizeof(why));
+	if (r < 0)
+		return ctl_fail(ctl, CTL_USAGE, "%s%s%s", v ? v->name : "", v ? ": " : "", why);
+	if (ctl->help)
+		return help_show(ctl, v);
+	if (ctl->version)
+		return show_version(ctl);
+	if (!v)
+		return ctl_fail(ctl, CTL_USAGE, "no verb given: see 'reclaimctl help'");
+	return run_verb(ctl, v, opts, args, nargs);
+}
+
+int main(int argc, char **argv)
+{
+	struct ctl ctl = { .proc = -1 };
+	size_t nwords = argc > 0 ? (size_t)argc - 1 : 0;
+	int r;
+
+	r = prepare(&ctl, argv + 1, nwords);
+	if (r < 0) {
+		ctl_diag("failed to prepare: %s", strerror(-r));
+		return CTL_FAILED;
+	}
+	return run_words(&ctl, argv + 1, nwords);
+}

@@ -1,0 +1,192 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include <errno.h>
+#include <string.h>
+#include <strings.h>
+
+#include "base/parse.h"
+#include "ctl/ps-columns.h"
+#include "ctl/suggest.h"
+
+static void cell_state(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ps_row *p = row;
+
+	(void)c;
+	if (!p->proc.state)
+		return;
+	ret->kind = CELL_TEXT;
+	ret->buf[0] = p->proc.state;
+	ret->text = ret->buf;
+}
+
+static void cell_bits(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ps_row *p = row;
+
+	(void)c;
+	if (!p->proc.bits)
+		return;
+	ret->kind = CELL_NUMBER;
+	ret->number = (uint64_t)p->proc.bits;
+}
+
+/* JSON has the number under its own key; people want it where there is no name. */
+static void cell_user(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ps_row *p = row;
+
+	(void)c;
+	if (p->user[0]) {
+		ret->kind = CELL_TEXT;
+		ret->text = p->user;
+		return;
+	}
+	snprintf(ret->buf, sizeof(ret->buf), "%u", p->proc.uid);
+	ret->stand_in = ret->buf;
+}
+
+#define AT(field) offsetof(struct ps_row, field)
+#define NUM COLUMN_RIGHT
+#define CUT COLUMN_TRUNC
+
+const struct ps_column ps_columns[] = {
+	{ { "PID", "pid", 0, NUM, "process id", cell_int, AT(proc.pid) }, PROC_BASIC, false },
+	{ { "START", "start_time", 0, NUM, "clock ticks from boot to the start of the process", cell_u64,
+	    AT(proc.start_time) },
+	  PROC_BASIC,
+	  false },
+	{ { "COMM", "comm", 0.1, CUT, "command name", cell_chars, AT(proc.comm) }, PROC_BASIC, false },
+	{ { "EXE", "exe", 0.2, CUT, "path of the program", cell_text, AT(proc.exe) }, PROC_NAMES, false },
+	{ { "UID", "uid", 0, NUM, "real user id", cell_u32, AT(proc.uid) }, PROC_BASIC, false },
+	{ { "USER", "user", 8, CUT, "user name", cell_user, AT(user) }, PROC_BASIC, false },
+	{ { "STATE", "state", 0, 0, "R running, S sleeping, D in the kernel, T stopped, Z zombie, I idle", cell_state,
+	    0 },
+	  PROC_BASIC,
+	  false },
+	{ { "THR", "threads", 0, NUM, "number of threads", cell_int, AT(proc.threads) }, PROC_BASIC, true },
+	{ { "BITS", "bits", 0, NUM, "32 or 64", cell_bits, 0 }, PROC_NAMES, true },
+	{ { "RSS", "rss", 0, NUM, "resident memory", cell_size, AT(proc.rss) }, PROC_BASIC, true },
+	{ { "ANON", "anon", 0, NUM, "the anonymous part of it", cell_size, AT(proc.anon) }, PROC_BASIC, true },
+	{ { "FILE", "file", 0, NUM, "the part that maps files", cell_size, AT(proc.file) }, PROC_BASIC, true },
+	{ { "SHMEM", "shmem", 0, NUM, "the shared part without a file", cell_size, AT(proc.shmem) }, PROC_BASIC, true },
+	{ { "SWAP", "swap", 0, NUM, "swapped out", cell_size, AT(proc.swap) }, PROC_BASIC, true },
+	{ { "HEAP", "heap", 0, NUM, "resident in [heap]", cell_size, AT(proc.heap) }, PROC_HEAP, true },
+	{ { "HEAPSIZE", "heap_size", 0, NUM, "mapped as [heap]", cell_size, AT(proc.heap_size) }, PROC_HEAP, true },
+	{ { "MMAP", "mmap_anon", 0, NUM, "resident private anonymous memory outside of [heap] and stacks", cell_size,
+	    AT(proc.mmap_anon) },
+	  PROC_HEAP,
+	  true },
+	{ { "STACK", "stack", 0, NUM, "resident in [stack]", cell_size, AT(proc.stack) }, PROC_HEAP, true },
+	{ { "THP", "thp", 0, NUM, "in huge pages", cell_size, AT(proc.huge) }, PROC_DEEP, true },
+	{ { "LAZYFREE", "lazyfree", 0, NUM, "given back, to be taken when needed", cell_size, AT(proc.lazyfree) },
+	  PROC_DEEP,
+	  true },
+	{ { "CGROUP", "cgroup", 0.2, CUT, "control group", cell_text, AT(proc.cgroup) }, PROC_NAMES, false },
+	{ { "UNIT", "unit", 0.2, CUT, "systemd unit", cell_text, AT(proc.unit) }, PROC_NAMES, false },
+	{ { "TRACER", "tracer", 0, NUM, "pid of its tracer, 0 when none", cell_int, AT(proc.tracer) },
+	  PROC_BASIC,
+	  true },
+	{ { "SECCOMP", "seccomp", 0, NUM, "0 off, 1 strict, 2 filter", cell_int, AT(proc.seccomp) }, PROC_BASIC, true },
+	/* Nobody can tell these yet: they are shown as unknown. */
+	{ { "IDLE", "idle_us", 0, NUM, "not touched for so long (unknown without the kernel module)", cell_none, 0 },
+	  PROC_BASIC,
+	  true },
+	{ { "ALLOCATOR", "allocator", 0, 0, "its malloc (not known yet)", cell_none, 0 }, PROC_BASIC, false },
+	{ { "RUNTIME", "runtime", 0, 0, "its language runtime (not known yet)", cell_none, 0 }, PROC_BASIC, false },
+	{ { "FREE", "free_resident", 0, NUM, "free but resident (not known yet)", cell_none, 0 }, PROC_BASIC, true },
+};
+const size_t ps_ncolumns = ARRAY_SIZE(ps_columns);
+_Static_assert(ARRAY_SIZE(ps_columns) <= PS_COLUMNS_MAX, "a selection holds every column");
+
+const struct ps_column *ps_column_find(const char *name)
+{
+	for (size_t i = 0; i < ps_ncolumns; i++)
+		if (!strcasecmp(ps_columns[i].c.name, name) || !strcasecmp(ps_columns[i].c.key, name))
+			return &ps_columns[i];
+	return NULL;
+}
+
+static int explain_unknown(const char *name, char *why, size_t size)
+{
+	const char *names[2 * PS_COLUMNS_MAX], *near;
+	char shown[96], lower[33] = "";
+	size_t n = 0;
+
+	for (size_t i = 0; i < ps_ncolumns; i++)
+		names[n++] = ps_columns[i].c.key;
+	for (size_t i = 0; name[i] && i < sizeof(lower) - 1; i++) {
+		lower[i] = name[i] >= 'A' && name[i] <= 'Z' ? (char)(name[i] | 0x20) : name[i];
+		lower[i + 1] = 0;
+	}
+	near = suggest(lower, names, n);
+	snprintf(why, size, "unknown column '%s'%s%s%s", escape_text(name, shown, sizeof(shown)),
+		 near ? ": did you mean '" : ": see 'reclaimctl help ps'", near ? near : "", near ? "'?" : "");
+	return -EINVAL;
+}
+
+int ps_columns_parse(const char *list, struct ps_selection *ret, char *why, size_t why_size)
+{
+	struct ps_selection s = { .n = 0 };
+
+	for (const char *p = list;; p++) {
+		char name[64];
+		size_t len = strcspn(p, ",");
+
+		snprintf(name, sizeof(name), "%.*s", (int)MIN(len, sizeof(name)), p);
+		if (s.n >= PS_COLUMNS_MAX) {
+			snprintf(why, why_size, "more than %d columns", PS_COLUMNS_MAX);
+			return -EINVAL;
+		}
+		s.v[s.n] = ps_column_find(name);
+		if (!s.v[s.n])
+			return explain_unknown(name, why, why_size);
+		for (size_t i = 0; i < s.n; i++) {
+			if (s.v[i] != s.v[s.n])
+				continue;
+			/* Twice the same key would not be an object any more. */
+			snprintf(why, why_size, "column '%s' is given twice", s.v[i]->c.name);
+			return -EINVAL;
+		}
+		s.n++;
+		p += len;
+		if (!*p)
+			break;
+	}
+	*ret = s;
+	return 0;
+}
+
+int ps_sort_parse(const char *text, const struct ps_column **ret, bool *ret_descending, char *why, size_t why_size)
+{
+	const char *name = text + (*text == '+' || *text == '-');
+	const struct ps_column *c = ps_column_find(name);
+
+	if (!c)
+		return explain_unknown(name, why, why_size);
+	*ret = c;
+	*ret_descending = *text == '+' ? false : *text == '-' ? true : c->descending;
+	return 0;
+}
+
+static int compare_cells(const struct cell *a, const struct cell *b)
+{
+	if (a->kind == CELL_TEXT)
+		return strcmp(a->text, b->text);
+	return a->number < b->number ? -1 : a->number > b->number;
+}
+
+int ps_compare(const struct ps_row *a, const struct ps_row *b, const struct ps_column *by, bool descending)
+{
+	struct cell ca = { .kind = CELL_NONE }, cb = { .kind = CELL_NONE };
+	int r = 0;
+
+	by->c.get(&by->c, a, &ca);
+	by->c.get(&by->c, b, &cb);
+	if (ca.kind == CELL_NONE || cb.kind == CELL_NONE)
+		r = (ca.kind == CELL_NONE) - (cb.kind == CELL_NONE);
+	else
+		r = descending ? compare_cells(&cb, &ca) : compare_cells(&ca, &cb);
+	if (r)
+		return r;
+	return a->proc.pid < b->proc.pid ? -1 : a->proc.pid > b->proc.pid;
+}

@@ -1,0 +1,260 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* "ps": who holds what. Cheap figures for all, page-table walks only for what is shown. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "ctl/pids.h"
+#include "ctl/ps-columns.h"
+#include "ctl/users.h"
+
+#define PS_MIN_DEFAULT (10ull << 20)
+#define PS_COLUMNS_DEFAULT "PID,USER,RSS,ANON,HEAP,MMAP,SWAP,THR,UNIT,COMM"
+#define PS_SORT_DEFAULT "anon"
+
+struct ps_opts {
+	struct opt_number min;
+	const char *sort, *output;
+	bool all;
+};
+
+static const struct option_spec ps_options[] = {
+	{ "min", 0, "SIZE", "Only with at least so much anonymous memory (10M unless pids are given)", option_size,
+	  offsetof(struct ps_opts, min), "a size such as 64M", NULL },
+	{ "sort", 0, "COLUMN", "Sort by a column (anon): +COLUMN ascending, -COLUMN descending", option_text,
+	  offsetof(struct ps_opts, sort), "a column", NULL },
+	{ "output", 'o', "LIST", "Columns to show, in order", option_text, offsetof(struct ps_opts, output),
+	  "a list of columns such as pid,rss", NULL },
+	{ "all", 0, NULL, "All processes, kernel threads too", option_flag, offsetof(struct ps_opts, all), NULL, NULL },
+};
+
+struct ps_rows {
+	struct ps_row *v;
+	size_t n;
+};
+
+struct ps {
+	struct ps_selection show;
+	const struct ps_column *sort;
+	bool descending;
+	enum proc_depth depth;
+	bool names; /* user names are shown */
+	uint64_t min;
+	pid_t *pids;
+	size_t npids;
+	struct ps_rows rows;
+	size_t missing, denied;
+};
+
+static void ps_donep(struct ps *ps)
+{
+	for (size_t i = 0; i < ps->rows.n; i++)
+		proc_done(&ps->rows.v[i].proc);
+	free(ps->rows.v);
+	free(ps->pids);
+}
+
+static int ps_setup(const struct ctl *ctl, const struct ps_opts *o, struct ps *ps, char *why, size_t size)
+{
+	int r;
+
+	if (o->output || !ctl->json) {
+		r = ps_columns_parse(o->output ? o->output : PS_COLUMNS_DEFAULT, &ps->show, why, size);
+		if (r < 0)
+			return r;
+	} else {
+		for (size_t i = 0; i < ps_ncolumns; i++)
+			ps->show.v[ps->show.n++] = &ps_columns[i];
+	}
+	r = ps_sort_parse(o->sort ? o->sort : PS_SORT_DEFAULT, &ps->sort, &ps->descending, why, size);
+	if (r < 0)
+		return r;
+	ps->depth = ps->sort->depth;
+	for (size_t i = 0; i < ps->show.n; i++) {
+		ps->depth = MAX(ps->depth, ps->show.v[i]->depth);
+		ps->names |= !strcmp(ps->show.v[i]->c.key, "user");
+	}
+	ps->names |= !strcmp(ps->sort->c.key, "user");
+	if (o->min.given)
+		ps->min = o->min.value;
+	else
+		ps->min = o->all || ps->npids ? 0 : PS_MIN_DEFAULT;
+	return 0;
+}
+
+/* Unknown counts as enough: what can't be read is shown, not hidden. */
+static bool enough(const struct ps *ps, const struct proc *p)
+{
+	return p->anon >= ps->min;
+}
+
+static int read_named(const struct ctl *ctl, struct ps *ps)
+{
+	for (size_t i = 0; i < ps->npids; i++) {
+		struct proc p = { 0 };
+		int r = proc_read(ctl->proc, ps->pids[i], ps->depth, &p);
+
+		if (r == -ESRCH) {
+			ctl_diag("pid %d: no such process", ps->pids[i]);
+			ps->missing++;
+			continue;
+		}
+		if (r == -EACCES || r == -EPERM) {
+			ctl_diag("pid %d: %s; be root, or see 'reclaimctl doctor'", ps->pids[i], strerror(-r));
+			ps->denied++;
+			continue;
+		}
+		if (r < 0)
+			return r;
+		if (enough(ps, &p))
+			ps->rows.v[ps->rows.n++].proc = p;
+		else
+			proc_done(&p);
+	}
+	return 0;
+}
+
+/* What was listed cheaply, read to the depth that is shown. A pid that is another process by now is left out. */
+static int deepen(const struct ctl *ctl, const struct ps *ps, struct proc *p)
+{
+	struct proc deep = { 0 };
+	int r;
+
+	if (ps->depth == PROC_BASIC)
+		return 0;
+	r = proc_read(ctl->proc, p->pid, ps->depth, &deep);
+	if (r < 0)
+		return r;
+	if (deep.start_time != p->start_time) {
+		proc_done(&deep);
+		return -ESRCH;
+	}
+	proc_done(p);
+	*p = deep;
+	return 0;
+}
+
+static int read_listed(const struct ctl *ctl, struct ps *ps, bool all)
+{
+	/* RSS is never less than its anonymous part, so this test never hides a row. */
+	const struct proc_filter filter = { .min_rss = ps->min, .kthreads = all };
+	_cleanup_(proc_list_done) struct proc_list list = { 0 };
+	int r;
+
+	/* Without a minimum nothing is filtered out later: all in one pass. */
+	r = proc_list_read(ctl->proc, &filter, ps->min ? PROC_BASIC : ps->depth, &list);
+	if (r < 0)
+		return r;
+	ps->rows.v = calloc(list.n + 1, sizeof(*ps->rows.v));
+	if (!ps->rows.v)
+		return -ENOMEM;
+	for (size_t i = 0; i < list.n; i++) {
+		struct proc *p = &list.v[i];
+
+		if (!enough(ps, p))
+			continue;
+		r = ps->min ? deepen(ctl, ps, p) : 0;
+		if (r == -ESRCH)
+			continue;
+		if (r < 0)
+			return r;
+		ps->rows.v[ps->rows.n++].proc = *p;
+		*p = (struct proc){ 0 };
+	}
+	return 0;
+}
+
+static int ps_read(const struct ctl *ctl, struct ps *ps, bool all)
+{
+	if (!ps->npids)
+		return read_listed(ctl, ps, all);
+	ps->rows.v = calloc(ps->npids, sizeof(*ps->rows.v));
+	if (!ps->rows.v)
+		return -ENOMEM;
+	return read_named(ctl, ps);
+}
+
+static void ps_name_users(struct ps *ps)
+{
+	_cleanup_(users_done) struct users users = { 0 };
+
+	for (size_t i = 0; i < ps->rows.n; i++) {
+		struct ps_row *row = &ps->rows.v[i];
+
+		users_name(&users, row->proc.uid, row->user, sizeof(row->user));
+	}
+}
+
+static int compare(const void *a, const void *b, void *arg)
+{
+	const struct ps *ps = arg;
+
+	return ps_compare(a, b, ps->sort, ps->descending);
+}
+
+static int ps_print(struct ctl *ctl, const struct ps *ps)
+{
+	const struct column *columns[PS_COLUMNS_MAX];
+	_cleanup_free_ const void **rows = NULL;
+
+	rows = calloc(ps->rows.n + 1, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < ps->rows.n; i++)
+		rows[i] = &ps->rows.v[i];
+	for (size_t i = 0; i < ps->show.n; i++)
+		columns[i] = &ps->show.v[i]->c;
+	return render(ctl, columns, ps->show.n, rows, ps->rows.n);
+}
+
+static int run_ps(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
+{
+	_cleanup_(ps_donep) struct ps ps = { .depth = PROC_BASIC };
+	const struct ps_opts *o = opts;
+	char why[256];
+	int r;
+
+	r = pids_parse(args, nargs, &ps.pids, &ps.npids, why, sizeof(why));
+	if (r == -EINVAL)
+		return ctl_fail(ctl, CTL_USAGE, "ps: %s", why);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "ps: %s", strerror(-r));
+	if (ps.npids && o->all)
+		return ctl_fail(ctl, CTL_USAGE, "ps: --all and process ids exclude each other");
+	r = ps_setup(ctl, o, &ps, why, sizeof(why));
+	if (r < 0)
+		return ctl_fail(ctl, CTL_USAGE, "ps: %s", why);
+	r = ps_read(ctl, &ps, o->all);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s", strerror(-r));
+	if (ps.names)
+		ps_name_users(&ps);
+	qsort_r(ps.rows.v, ps.rows.n, sizeof(*ps.rows.v), compare, &ps);
+	r = ps_print(ctl, &ps);
+	if (r >= 0 && !ps.rows.n && !ps.missing && !ps.denied && !ctl->json)
+		ctl_diag("no process has that much anonymous memory: see --min and --all");
+	return ctl_output_done(ps.denied ? CTL_DENIED : ps.missing ? CTL_GONE : CTL_DONE, r);
+}
+
+static void ps_more_help(FILE *f)
+{
+	fputs("\nColumns, as heading or JSON key:\n", f);
+	for (size_t i = 0; i < ps_ncolumns; i++)
+		fprintf(f, "  %-10s %-14s %s\n", ps_columns[i].c.name, ps_columns[i].c.key, ps_columns[i].c.help);
+}
+
+const struct verb verb_ps = {
+	.name = "ps",
+	.args = "[PID...]",
+	.help = "Show who holds what: RSS, anonymous memory, heap, swap, unit",
+	.details = "Without pids: every process with at least 10M of anonymous memory.\n"
+		   "Default columns: " PS_COLUMNS_DEFAULT ".\n"
+		   "JSON has every column, or those of --output; what nobody can tell is null.\n"
+		   "A pid that does not exist is reported, the others are shown, and the exit status is 5.\n",
+	.max_args = SIZE_MAX,
+	.options = ps_options,
+	.noptions = ARRAY_SIZE(ps_options),
+	.opts_size = sizeof(struct ps_opts),
+	.run = run_ps,
+	.more_help = ps_more_help,
+};

@@ -1,0 +1,197 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What came of a "trim": rows, total, JSON, diagnostics, exit status. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "ctl/render.h"
+#include "ctl/trim.h"
+
+/* One row per enum worker_outcome. */
+static const struct outcome {
+	const char *name; /* in output */
+	const char *verb; /* in a diagnostic; NULL: needs none */
+	const char *why; /* when the worker gave no reason */
+	const char *mend; /* what to do, or NULL */
+	const char *color;
+	int status, rank; /* the exit status with the highest rank wins */
+} outcomes[] = {
+	[WORKER_RECLAIMED] = { "reclaimed", NULL, NULL, NULL, "green", CTL_DONE, 0 },
+	[WORKER_NOTHING] = { "nothing", NULL, NULL, NULL, NULL, CTL_DONE, 0 },
+	[WORKER_WOULD] = { "nothing", NULL, NULL, NULL, NULL, CTL_DONE, 0 },
+	[WORKER_GONE] = { "failed", "gone", "no such process", NULL, "red", CTL_GONE, 1 },
+	[WORKER_REFUSED] = { "refused", "refused", "not safe now", NULL, "yellow", CTL_REFUSED, 2 },
+	[WORKER_DENIED] = { "failed", "not permitted", "permission denied", "be root, or see 'reclaimctl doctor'",
+			    "red", CTL_DENIED, 3 },
+	[WORKER_FAILED] = { "failed", "failed", "unknown reason", NULL, "red", CTL_FAILED, 4 },
+	[WORKER_TIMEOUT] = { "timeout", "timed out", "the deadline passed", "try again, or allow more with --timeout",
+			     "red", CTL_FAILED, 4 },
+};
+
+static const struct outcome *outcome_of(const struct worker_result *res)
+{
+	return &outcomes[res->outcome];
+}
+
+static void cell_outcome(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct outcome *o = outcome_of(row);
+
+	(void)c;
+	ret->kind = CELL_TEXT;
+	ret->text = o->name;
+	ret->color = o->color;
+}
+
+static void cell_comm(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct worker_result *res = row;
+
+	(void)c;
+	ret->kind = CELL_TEXT;
+	ret->text = res->comm;
+}
+
+static void cell_reason(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct worker_result *res = row;
+	const char *why = outcome_of(res)->why;
+
+	(void)c;
+	if (!*res->reason && !why)
+		return;
+	ret->kind = CELL_TEXT;
+	ret->text = *res->reason ? res->reason : why;
+}
+
+#define AT(field) offsetof(struct worker_result, field)
+
+static const struct column trim_columns[] = {
+	{ "PID", "pid", 0, COLUMN_RIGHT, "", cell_int, AT(pid) },
+	{ "COMM", "comm", 0.1, COLUMN_TRUNC, "", cell_comm, 0 },
+	{ "START", "start_time", 0, COLUMN_JSON, "", cell_u64, AT(start_time) },
+	{ "BEFORE", "rss_before", 0, COLUMN_RIGHT, "", cell_size, AT(rss_before) },
+	{ "AFTER", "rss_after", 0, COLUMN_RIGHT, "", cell_size, AT(rss_after) },
+	{ "FREED", "freed", 0, COLUMN_RIGHT, "", cell_size_signed, AT(freed) },
+	{ "STOPPED", "stopped_us_max", 0, COLUMN_RIGHT, "", cell_time_us, AT(stopped_us_max) },
+	{ "OUTCOME", "outcome", 0, 0, "", cell_outcome, 0 },
+	{ "REASON", "reason", 0.3, COLUMN_WRAP, "", cell_reason, 0 },
+};
+
+static void json_step(struct json *j, const struct worker_step *s)
+{
+	json_open(j, NULL, '{');
+	json_text(j, "remedy", trim_remedy_name(s->remedy));
+	if (s->has_predicted)
+		json_u64(j, "predicted", s->predicted);
+	else
+		json_null(j, "predicted");
+	json_i64(j, "freed", s->freed);
+	json_u64(j, "stopped_us", s->stopped_us);
+	json_u64(j, "duration_us", s->duration_us);
+	json_text(j, "detail", s->detail);
+	json_close(j);
+}
+
+static int report_json(struct ctl *ctl, const struct column *const *columns, size_t ncolumns,
+		       const struct worker_result *res, size_t n)
+{
+	struct json j;
+
+	ctl->wrote_json = true;
+	json_init(&j, stdout);
+	json_open(&j, NULL, '[');
+	for (size_t i = 0; i < n; i++) {
+		json_open(&j, NULL, '{');
+		render_members(&j, columns, ncolumns, &res[i]);
+		json_open(&j, "steps", '[');
+		for (uint32_t k = 0; k < res[i].nsteps; k++)
+			json_step(&j, &res[i].steps[k]);
+		json_close(&j);
+		json_close(&j);
+	}
+	json_close(&j);
+	return json_finish(&j);
+}
+
+static int report_total(const struct worker_result *res, size_t n)
+{
+	size_t reclaimed = 0, nothing = 0, refused = 0, failed = 0;
+	char before[24], after[24], freed[24];
+	uint64_t sum_before = 0, sum_after = 0;
+	int64_t sum_freed = 0;
+
+	for (size_t i = 0; i < n; i++) {
+		int status = outcome_of(&res[i])->status;
+
+		reclaimed += res[i].outcome == WORKER_RECLAIMED;
+		nothing += status == CTL_DONE && res[i].outcome != WORKER_RECLAIMED;
+		refused += status == CTL_REFUSED;
+		failed += status != CTL_DONE && status != CTL_REFUSED;
+		sum_before += res[i].rss_before;
+		sum_after += res[i].rss_after;
+		/* As unsigned: a sum that is too large for a worker's nonsense must not be undefined. */
+		sum_freed = (int64_t)((uint64_t)sum_freed + (uint64_t)res[i].freed);
+	}
+	errno = 0;
+	printf("\n%zu processes: %zu reclaimed, %zu nothing to do, %zu refused, %zu failed; %s -> %s, freed %s%s\n", n,
+	       reclaimed, nothing, refused, failed, format_size(sum_before, before, sizeof(before)),
+	       format_size(sum_after, after, sizeof(after)), sum_freed < 0 ? "-" : "",
+	       format_size(sum_freed < 0 ? 0 - (uint64_t)sum_freed : (uint64_t)sum_freed, freed, sizeof(freed)));
+	if (fflush(stdout) || ferror(stdout))
+		return errno > 0 ? -errno : -EIO;
+	return 0;
+}
+
+int trim_report(struct ctl *ctl, const struct worker_result *res, size_t n)
+{
+	const struct column *columns[ARRAY_SIZE(trim_columns)];
+	_cleanup_free_ const void **rows = NULL;
+	int r;
+
+	for (size_t i = 0; i < ARRAY_SIZE(trim_columns); i++)
+		columns[i] = &trim_columns[i];
+	if (ctl->json)
+		return report_json(ctl, columns, ARRAY_SIZE(columns), res, n);
+	rows = calloc(n + 1, sizeof(*rows));
+	if (!rows)
+		return -ENOMEM;
+	for (size_t i = 0; i < n; i++)
+		rows[i] = &res[i];
+	r = render_table(ctl, columns, ARRAY_SIZE(columns), rows, n);
+	if (r < 0 || n < 2 || ctl->no_legend)
+		return r;
+	return report_total(res, n);
+}
+
+/* A member of a group that exits before its turn is nothing that went wrong. */
+static bool counts(const struct worker_result *res, bool group)
+{
+	return !(group && res->outcome == WORKER_GONE);
+}
+
+int trim_status(const struct worker_result *res, size_t n, bool group)
+{
+	const struct outcome *worst = &outcomes[WORKER_NOTHING];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct outcome *o = outcome_of(&res[i]);
+
+		if (counts(&res[i], group) && o->rank > worst->rank)
+			worst = o;
+	}
+	return worst->status;
+}
+
+void trim_report_failure(const struct worker_result *res, bool group)
+{
+	const struct outcome *o = outcome_of(res);
+	char comm[300], reason[WORKER_TEXT_MAX * 4];
+
+	if (!o->verb || !counts(res, group))
+		return;
+	escape_text(res->comm, comm, sizeof(comm));
+	escape_text(*res->reason ? res->reason : o->why, reason, sizeof(reason));
+	ctl_diag("pid %d%s%s%s: %s: %s%s%s", res->pid, *comm ? " (" : "", comm, *comm ? ")" : "", o->verb, reason,
+		 o->mend ? "; " : "", o->mend ? o->mend : "");
+}

@@ -1,0 +1,295 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* "trim": give memory back. One worker per target, one after another. */
+#include <errno.h>
+#include <string.h>
+
+#include "base/parse.h"
+#include "core/worker-client.h"
+#include "ctl/interrupt.h"
+#include "ctl/pids.h"
+#include "ctl/trim.h"
+#include "sense/proc.h"
+
+#define TIMEOUT_DEFAULT_US 10000000ull
+#define TIMEOUT_MIN_US 1000ull
+#define TIMEOUT_MAX_US 3600000000ull
+
+static const char *const advice_choices[] = { "dontneed", "free", NULL };
+static const char *const depth_choices[] = { "auto", "normal", "deep", NULL };
+
+#define AT(field) offsetof(struct trim_opts, field)
+
+static const struct option_spec trim_options[] = {
+	{ "unit", 0, "UNIT", "All processes of a systemd unit", option_text, AT(unit), "a unit", NULL },
+	{ "cgroup", 0, "PATH", "All processes of a control group and those below it", option_text, AT(cgroup), "a path",
+	  NULL },
+	{ "all", 0, NULL, "All processes with at least --min (but no kernel threads, pid 1, our ancestors)",
+	  option_flag, AT(all), NULL, NULL },
+	{ "min", 0, "SIZE", "Of a group only those with so much anonymous memory (--all: 10M)", option_size, AT(min),
+	  "a size such as 64M", NULL },
+	{ "remedy", 0, "LIST", "What to do: collect, trim, purge, cold, pageout (only trim in this version)",
+	  option_text, AT(remedies), "a list of remedies", NULL },
+	{ "dry-run", 0, NULL, "Say what would happen; the target is never stopped", option_flag, AT(dry_run), NULL,
+	  NULL },
+	{ "max-stop", 0, "TIME", "Refuse when the target would be stopped for longer", option_time, AT(max_stop),
+	  "a time such as 2ms", NULL },
+	{ "timeout", 0, "TIME", "For each target, 1ms to 1h (10s)", option_time, AT(timeout), "a time such as 10s",
+	  NULL },
+	{ "advice", 0, "ADVICE", "For purge: dontneed, free", option_choice, AT(advice), NULL, advice_choices },
+	{ "depth", 0, "DEPTH", "For purge: auto, normal, deep", option_choice, AT(depth), NULL, depth_choices },
+	{ "force", 0, NULL, "Allow pid 1", option_flag, AT(force), NULL, NULL },
+};
+
+struct trim {
+	struct worker_request req;
+	const char *missing; /* remedy that this version has not, or NULL */
+	bool group, progress;
+	pid_t *pids;
+	size_t npids;
+	struct trim_targets targets;
+	struct worker_result *results;
+	size_t nresults;
+	char path[4096]; /* of the worker */
+};
+
+static void trim_donep(struct trim *t)
+{
+	free(t->pids);
+	free(t->results);
+	trim_targets_done(&t->targets);
+}
+
+/* What is wrong with the options together, or NULL. */
+static const char *find_conflict(const struct trim_opts *o, size_t npids)
+{
+	if ((npids > 0) + !!o->unit + !!o->cgroup + o->all > 1)
+		return "process ids, --unit, --cgroup and --all exclude each other";
+	if (!npids && !o->unit && !o->cgroup && !o->all)
+		return "which process? Give process ids, --unit, --cgroup or --all";
+	if (npids && o->min.given)
+		return "--min is for --all, --unit and --cgroup";
+	if (o->max_stop.given && !o->max_stop.value)
+		return "--max-stop must be more than 0";
+	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
+		return "--timeout must be between 1ms and 1h";
+	return NULL;
+}
+
+static int trim_setup(const struct trim_opts *o, struct trim *t, char *why, size_t size)
+{
+	uint32_t remedies;
+	int r;
+
+	r = trim_remedies_parse(o->remedies ? o->remedies : "trim", &remedies, why, size);
+	if (r < 0)
+		return r;
+	t->req = (struct worker_request){
+		.magic = WORKER_MAGIC,
+		.version = WORKER_VERSION,
+		.flags = (o->dry_run ? WORKER_F_DRY_RUN : 0) | (o->force ? WORKER_F_FORCE : 0),
+		.remedies = remedies,
+		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
+		.max_stop_us = o->max_stop.value,
+	};
+	t->missing = trim_remedy_missing(remedies);
+	t->group = !t->npids;
+	if ((o->advice || o->depth) && !(remedies & WORKER_REMEDY_PURGE))
+		ctl_diag("%s%s%s: no effect without --remedy=purge, ignoring", o->advice ? "--advice" : "",
+			 o->advice && o->depth ? " and " : "", o->depth ? "--depth" : "");
+	return 0;
+}
+
+static void give_up(struct worker_result *res, enum worker_outcome outcome, const char *reason)
+{
+	res->outcome = outcome;
+	snprintf(res->reason, sizeof(res->reason), "%s", reason);
+}
+
+/*
+ * The identity of the target before anything is done to it. For one that was
+ * selected, it must still be the process that it was then. True when it is there.
+ */
+static bool look_at(const struct ctl *ctl, const struct trim_target *target, struct worker_result *res)
+{
+	_cleanup_(proc_done) struct proc p = { 0 };
+	char why[WORKER_TEXT_MAX];
+	int r;
+
+	snprintf(res->comm, sizeof(res->comm), "%s", target->comm);
+	res->start_time = target->start_time;
+	r = proc_read(ctl->proc, target->pid, PROC_BASIC, &p);
+	if (r == -ESRCH || (r >= 0 && target->start_time && target->start_time != p.start_time)) {
+		give_up(res, WORKER_GONE, "no such process");
+		return false;
+	}
+	if (r < 0) {
+		snprintf(why, sizeof(why), "failed to read /proc/%d: %s", target->pid, strerror(-r));
+		give_up(res, r == -EACCES || r == -EPERM ? WORKER_DENIED : WORKER_FAILED, why);
+		return false;
+	}
+	snprintf(res->comm, sizeof(res->comm), "%s", p.comm);
+	res->start_time = p.start_time;
+	res->rss_before = res->rss_after = p.rss == PROC_UNKNOWN ? 0 : p.rss;
+	return true;
+}
+
+/* What the worker leaves out when it did not get that far, filled from what we saw ourselves. */
+static void complete(struct worker_result *res, const struct worker_result *seen)
+{
+	if (!res->comm[0])
+		memcpy(res->comm, seen->comm, sizeof(res->comm));
+	if (!res->start_time)
+		res->start_time = seen->start_time;
+	if (!res->rss_before && !res->rss_after && !res->freed) {
+		res->rss_before = seen->rss_before;
+		res->rss_after = seen->rss_after;
+	}
+}
+
+static void trim_one(const struct ctl *ctl, const struct trim *t, const struct trim_target *target,
+		     struct worker_result *res)
+{
+	struct worker_request req = t->req;
+	struct worker_result answer;
+	char why[WORKER_TEXT_MAX];
+	int r;
+
+	*res = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = target->pid };
+	if (!look_at(ctl, target, res))
+		return;
+	if (t->missing) {
+		snprintf(why, sizeof(why), "remedy '%s' is not in this version", t->missing);
+		give_up(res, WORKER_REFUSED, why);
+		return;
+	}
+	req.pid = target->pid;
+	req.start_time = res->start_time;
+	r = worker_client_run_cancel(t->path, &req, interrupt_fd(), &answer);
+	if (r < 0) {
+		snprintf(why, sizeof(why), "can't start %.140s: %s; see 'reclaimctl doctor'", t->path, strerror(-r));
+		give_up(res, WORKER_FAILED, why);
+		return;
+	}
+	complete(&answer, res);
+	*res = answer;
+}
+
+static void show_progress(const struct trim *t, size_t i)
+{
+	char comm[65 * 4];
+
+	if (t->progress)
+		fprintf(stderr, "\r\033[Ktrim %zu/%zu: pid %d %s", i + 1, t->targets.n, t->targets.v[i].pid,
+			escape_text(t->targets.v[i].comm, comm, sizeof(comm)));
+}
+
+static void clear_progress(const struct trim *t)
+{
+	if (t->progress)
+		fputs("\r\033[K", stderr);
+}
+
+static int trim_run(const struct ctl *ctl, struct trim *t)
+{
+	t->results = calloc(t->targets.n + 1, sizeof(*t->results));
+	if (!t->results)
+		return -ENOMEM;
+	t->progress = t->targets.n > 1 && isatty(STDERR_FILENO);
+	for (size_t i = 0; i < t->targets.n && !interrupt_signal(); i++) {
+		show_progress(t, i);
+		trim_one(ctl, t, &t->targets.v[i], &t->results[t->nresults]);
+		clear_progress(t);
+		trim_report_failure(&t->results[t->nresults++], t->group);
+	}
+	return 0;
+}
+
+static int trim_find(const struct ctl *ctl, const struct trim_opts *o, struct trim *t)
+{
+	if (t->group)
+		return trim_targets_select(ctl->proc, o, &t->targets);
+	return trim_targets_named(t->pids, t->npids, &t->targets);
+}
+
+/* A group that nobody is in: with --all there is nothing to do, a name is more likely wrong. */
+static int trim_nobody(struct ctl *ctl, const struct trim_opts *o)
+{
+	char shown[256];
+	int r;
+
+	r = ctl->json ? trim_report(ctl, NULL, 0) : 0;
+	if (o->all) {
+		ctl_diag("no process has that much anonymous memory: nothing to do");
+		return ctl_output_done(CTL_DONE, r);
+	}
+	ctl_diag("no process in %s %s", o->unit ? "unit" : "control group",
+		 escape_text(o->unit ? o->unit : o->cgroup, shown, sizeof(shown)));
+	return ctl_output_done(CTL_GONE, r);
+}
+
+static int trim_finish(struct ctl *ctl, const struct trim *t)
+{
+	int r = trim_report(ctl, t->results, t->nresults), signo = interrupt_signal();
+	int status = trim_status(t->results, t->nresults, t->group);
+
+	if (signo) {
+		ctl_diag("interrupted by signal %d: %zu of %zu done", signo, t->nresults, t->targets.n);
+		status = 128 + signo;
+	}
+	return ctl_output_done(status, r);
+}
+
+static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
+{
+	_cleanup_(trim_donep) struct trim t = { 0 };
+	const struct trim_opts *o = opts;
+	const char *conflict;
+	char why[256];
+	int r;
+
+	r = pids_parse(args, nargs, &t.pids, &t.npids, why, sizeof(why));
+	if (r == -EINVAL)
+		return ctl_fail(ctl, CTL_USAGE, "trim: %s", why);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));
+	conflict = find_conflict(o, t.npids);
+	if (conflict)
+		return ctl_fail(ctl, CTL_USAGE, "trim: %s", conflict);
+	r = trim_setup(o, &t, why, sizeof(why));
+	if (r < 0)
+		return ctl_fail(ctl, CTL_USAGE, "trim: %s", why);
+	r = worker_client_path(t.path, sizeof(t.path));
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "failed to find the worker: %s", strerror(-r));
+	r = trim_find(ctl, o, &t);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s", strerror(-r));
+	if (!t.targets.n)
+		return trim_nobody(ctl, o);
+	r = interrupt_catch();
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "failed to catch signals: %s", strerror(-r));
+	r = trim_run(ctl, &t);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));
+	return trim_finish(ctl, &t);
+}
+
+const struct verb verb_trim = {
+	.name = "trim",
+	.args = "PID... | --unit=UNIT | --cgroup=PATH | --all",
+	.help = "Give memory back: run the target's own malloc_trim() in it",
+	.details =
+		"One target after another; each is stopped only for the call itself. A pid given twice counts once.\n"
+		"--unit and --cgroup leave out reclaimctl itself; --all also its ancestors and pid 1. In these forms\n"
+		"a process that exits before its turn is no error; a group without any process is (5).\n"
+		"^C lets the current target finish, prints what was done and exits with 128 + the signal; a second\n"
+		"^C gives the current target up too, which is safe for it.\n"
+		"With several targets the exit status is 1 if any failed or timed out, else 4 if any was not\n"
+		"permitted, else 3 if any was refused, else 5 if any does not exist, else 0.\n",
+	.max_args = SIZE_MAX,
+	.options = trim_options,
+	.noptions = ARRAY_SIZE(trim_options),
+	.opts_size = sizeof(struct trim_opts),
+	.run = run_trim,
+};

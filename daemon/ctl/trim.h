@@ -1,0 +1,61 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What the parts of "trim" share: which processes, what came of each, how it is told. */
+#ifndef RECLAIM_CTL_TRIM_H
+#define RECLAIM_CTL_TRIM_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <sys/types.h>
+
+#include "base/cleanup.h"
+#include "ctl/ctl.h"
+#include "reclaim/worker.h"
+
+struct trim_opts {
+	const char *unit, *cgroup, *remedies;
+	struct opt_number min, max_stop, timeout;
+	int advice, depth; /* 0: not given */
+	bool all, dry_run, force;
+};
+
+struct trim_target {
+	pid_t pid;
+	uint64_t start_time; /* of the process that was chosen; 0: not looked at yet */
+	char comm[65]; /* raw bytes */
+};
+
+struct trim_targets {
+	struct trim_target *v;
+	size_t n;
+};
+
+/* The processes that --all, --unit or --cgroup means, largest anonymous memory first. 0 or -errno. */
+int trim_targets_select(int proc, const struct trim_opts *o, struct trim_targets *ret) __must_check;
+
+/* The named processes; whether they exist is seen when it is their turn. 0 or -ENOMEM. */
+int trim_targets_named(const pid_t *pids, size_t n, struct trim_targets *ret) __must_check;
+
+void trim_targets_done(struct trim_targets *t);
+
+/* Remedies by name. 0, or -EINVAL with one line in @why. */
+int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_size) __must_check;
+
+/* Name of one remedy bit, "?" when unknown. */
+const char *trim_remedy_name(uint32_t bit);
+
+/* Known by name, but not in this version: its name, or NULL when all of @remedies are there. */
+const char *trim_remedy_missing(uint32_t remedies);
+
+/* Results are struct worker_result; texts in them are terminated but raw. */
+
+/* The exit status of a run: failed before not permitted before refused before gone. */
+int trim_status(const struct worker_result *res, size_t n, bool group);
+
+/* One line on stderr for a target that was not done. */
+void trim_report_failure(const struct worker_result *res, bool group);
+
+/* All rows, and a total when there are several. 0 or -errno. */
+int trim_report(struct ctl *ctl, const struct worker_result *res, size_t n) __must_check;
+
+#endif
