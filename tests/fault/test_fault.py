@@ -1,0 +1,165 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The worker dies before and after each single operation on a tracee, in turn
+(fault build). The target must survive intact every time.
+
+One thing is known to be beyond repair: when we die after having stopped a
+thread in one of the calls that the kernel never restarts, and before the frame
+is in place, that call returns EINTR. It is counted, and allowed nowhere else."""
+
+import os
+
+import pytest
+
+import judge
+
+# more than any run can have: a sweep that gets here never ends
+LIMIT = int(os.environ.get("RECLAIM_FAULT_LIMIT", 600))
+
+# name: victim, arguments, may the program see EINTR
+TARGETS = {
+    "registers in user code": ("regs", ["--mode=spin"], False),
+    "registers in read": ("regs", ["--mode=read", "--ms=10"], False),
+    "registers in epoll_wait": ("regs", ["--mode=epoll", "--ms=10"], True),
+    "registers in nanosleep": ("regs", ["--mode=nanosleep", "--ms=10"], False),
+    "registers in timed futex": ("regs", ["--mode=futex", "--ms=10"], False),
+    "idle beside malloc": ("heap3", ["--threads=2"], True),
+    "sleep within malloc loop": ("single", ["--sleep-us=2000", "--all"], False),
+}
+
+
+class Sweep:
+    def __init__(self, victim, before, counted):
+        self.victim, self.before, self.counted = victim, before, counted
+        self.killed, self.eintr_at = 0, []
+
+    def step(self, when, k, count_file):
+        """True while operation k is still reached."""
+        had = self.victim.get("eintr")
+        t = judge.trim(self.victim.pid, "--timeout=5s",
+                       env={"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_COUNT": str(count_file)})
+        self.judge(f"{when}:{k}, {t}")
+        if self.victim.get("eintr") > had:
+            self.eintr_at.append(k)
+        if t.acted:
+            return False
+        assert t.outcome in ("failed", "refused"), t
+        if t.outcome == "failed":
+            assert t.rc == 1 and t.reason, t
+            self.killed += 1
+        return True
+
+    def judge(self, where):
+        v = self.victim
+        try:
+            judge.wait_for("no tracer", 5, lambda: not v.alive() or judge.status(v.pid)["TracerPid"] == "0")
+            assert v.alive(), v.obituary()
+            v.moves_on(rounds=2)
+            v.unharmed(self.before, quiet=False)
+            assert self.counted or not v.get("eintr"), "EINTR"
+        except AssertionError as e:
+            raise AssertionError(f"killed at {where}: {e}") from None
+
+
+@pytest.mark.parametrize("when", ["kill", "kill-after"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_sweep(start, name, when, tmp_path, capsys):
+    program, args, counted = TARGETS[name]
+    v = start(program, *args)
+    v.moves_on()
+    s = Sweep(v, v.snapshot(), counted)
+    k = 1
+    while s.step(when, k, tmp_path / "count"):
+        k += 1
+        assert k < LIMIT, "the sweep doesn't end"
+    tell(capsys, f"{name}, {when}", s.killed, k - 1, s.eintr_at)
+    assert s.killed > 5, "hardly anything was killed: is this the fault build?"
+    if program == "regs":  # the other one's idle thread may notice too late for its step
+        check_eintr_window(s.eintr_at, tmp_path / "count")
+    v.moves_on()
+    v.unharmed(s.before, quiet=False)
+    v.finish()
+
+
+SLEEPS = ["read_pipe", "recv_rcvtimeo_woken", "epoll_wait", "rt_sigsuspend", "pause", "futex_wait", "semop",
+          "clock_nanosleep_abs", "poll", "accept4", "wait4"]
+
+
+@pytest.mark.parametrize("when", ["kill", "kill-after"])
+@pytest.mark.parametrize("name", SLEEPS)
+def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
+    """All the kills fall into one and the same sleep, as long as it lasts, and it ends as it should."""
+    never_restarts = name in ("recv_rcvtimeo_woken", "epoll_wait", "semop")
+    ms, killed, eintr_at, k, v = 4000, 0, [], 1, None
+    while k < LIMIT:
+        if v is None:
+            v = start("sleepers", f"--case={name}", f"--ms={ms}", asleep=True)
+            before = v.snapshot()
+        t = judge.trim(v.pid, "--timeout=1s",
+                       env={"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_COUNT": str(tmp_path / "count")})
+        v_settled(v, before, f"{when}:{k}")
+        if over(v):
+            judge.wait_for("its end", 5, lambda v=v: not v.alive())
+            regular, note = v.proc.returncode == 0, v.note
+            v = None
+            if regular:
+                continue  # its time was up: this step again, in a new one
+            assert never_restarts and "errno 4" in note, f"killed at {when}:{k}: {note}"
+            eintr_at.append(k)
+        elif t.acted:
+            break
+        elif t.outcome == "refused":
+            # A stop turns poll() into restart_syscall() inside the kernel, and nobody can
+            # see any more what that will do: only a fresh sleep can be tried again.
+            assert t.rc == 3 and judge.syscall_of(v.pid)[0] == judge.RESTART_SYSCALL, t
+            finish_sleep(v)
+            v, ms = None, 500
+            continue
+        assert t.outcome == "failed" and t.rc == 1, t
+        killed += 1
+        k += 1
+    tell(capsys, f"asleep in {name}, {when}", killed, k - 1, eintr_at)
+    assert killed > 5
+    check_eintr_window(eintr_at, tmp_path / "count")
+    finish_sleep(v)
+    assert v.get("elapsed_us") <= ms * 1000 * 1.01
+
+
+def over(v):
+    return not v.alive() or v.get("done") or v.get("errors")
+
+
+def tell(capsys, what, killed, operations, eintr_at):
+    with capsys.disabled():
+        at = f"at {eintr_at[0]}-{eintr_at[-1]}" if eintr_at else ""
+        print(f"\n  {what}: killed {killed} times at {operations} operations, EINTR {len(eintr_at)} {at}")
+
+
+def check_eintr_window(eintr_at, count_file):
+    """Only before the frame is in place: what comes after SETREGS (mask, notifier, go on, wait,
+    look, let go) is at least six operations."""
+    operations = int(count_file.read_text(encoding="ascii"))
+    assert operations > 10
+    assert all(k <= operations - 6 for k in eintr_at), f"EINTR at {eintr_at} of {operations}"
+
+
+def finish_sleep(v):
+    judge.wait_for("its end", 10, lambda: not v.alive())
+    assert v.proc.returncode == 0, v.note
+
+
+def v_settled(v, before, where):
+    """Asleep again in the same call, or at its regular end."""
+    last = []
+
+    def same():
+        if over(v):
+            return True
+        try:
+            last[:] = before.differences(v.snapshot())
+        except (AssertionError, OSError, TypeError):
+            return False  # it ended while we looked
+        return not last
+    try:
+        judge.wait_for("it to look as before", 5, same)
+    except AssertionError:
+        raise AssertionError(f"killed at {where}: {'; '.join(last)}") from None

@@ -1,0 +1,63 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Runs many victims/sleepers.c at once, each in its own system call."""
+
+import subprocess
+from collections import namedtuple
+from concurrent.futures import ThreadPoolExecutor
+
+import judge
+
+Case = namedtuple("Case", "name kind never_restarts")
+Result = namedtuple("Result", "rc errors note result err elapsed_us trim")
+
+
+def read_cases():
+    """The list comes from the program itself, so that none can be forgotten."""
+    program = judge.VICTIMS / "sleepers"
+    if not program.exists():
+        return []
+    out = subprocess.run([program, "--list"], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [Case(n, k, r == "1") for n, k, r in (line.split() for line in out.splitlines())]
+
+
+CASES = read_cases()
+NEVER_RESTARTS = {c.name for c in CASES if c.never_restarts}
+
+
+class Batch:
+    def __init__(self, names, ms, threads=0):
+        self.names, self.ms, self.threads = names, ms, threads
+        self.victims, self.results, self.trims, self.snapshots = {}, {}, {}, {}
+
+    def start(self):
+        for n in self.names:
+            self.victims[n] = judge.victim("sleepers", f"--case={n}", f"--ms={self.ms}", f"--threads={self.threads}")
+        for n in self.names:
+            v = self.victims[n].wait_ready()
+            v.wait_asleep(tid=v.pid)
+            self.snapshots[n] = v.snapshot()
+
+    def trim_all(self, *options, at_once=2):
+        def one(name):
+            self.trims[name] = judge.trim(self.victims[name].pid, *options)
+        with ThreadPoolExecutor(at_once) as pool:
+            list(pool.map(one, self.names))
+
+    def compare(self):
+        """What looks different from outside while all still sleep."""
+        return {n: self.snapshots[n].differences(self.victims[n].snapshot(), quiet=not self.threads)
+                for n in self.names if self.victims[n].alive()}
+
+    def collect(self):
+        for n in self.names:
+            v = self.victims[n]
+            try:
+                rc = v.proc.wait(self.ms / 1000 * 2 + 20)
+            except subprocess.TimeoutExpired:
+                rc = None
+            self.results[n] = Result(rc, v.get("errors"), v.note, v.get("result"), v.get("err"), v.get("elapsed_us"),
+                                     self.trims.get(n))
+
+    def kill(self):
+        for v in self.victims.values():
+            v.kill()

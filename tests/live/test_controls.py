@@ -1,0 +1,141 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Proof that these tests can fail: every kind of harm done on purpose, by the
+careless tool in victims/disturb.c, must be noticed by the same judge that the
+other tests use."""
+
+import ctypes
+import subprocess
+
+import pytest
+
+import judge
+from sleeping import NEVER_RESTARTS, CASES, Batch
+
+
+def finds_harm(check, *args):
+    with pytest.raises(AssertionError) as e:
+        check(*args)
+    return str(e.value)
+
+
+def test_mere_attach_breaks_never_restarting_calls():
+    """Stop and let go, no injection: each of these calls fails with EINTR, and no other does."""
+    batch = Batch([c.name for c in CASES], ms=3000)
+    try:
+        batch.start()
+        for name in batch.names:
+            assert judge.disturb("touch", batch.victims[name].pid) == 0
+        batch.collect()
+    finally:
+        batch.kill()
+    broken = {n for n in batch.names if batch.results[n].errors}
+    assert broken == NEVER_RESTARTS
+    for name in broken:
+        r = batch.results[name]
+        assert "errno 4" in r.note or "errno 61" in r.note, r.note
+
+
+def test_eintr_in_any_call_is_noticed(start):
+    v = start("sleepers", "--case=read_pipe", "--ms=60000", asleep=True)
+    assert judge.disturb("errno", v.pid) == 0
+    judge.wait_for("the victim's end", 5, lambda: not v.alive())
+    assert v.proc.returncode == 1 and "errno 4" in v.note
+
+
+def test_blind_call_ruins_registers(start):
+    """A call with only the general registers saved, no red zone skipped."""
+    v = start("regs", "--mode=spin", "--spin=200000")
+    for _ in range(200):
+        if judge.disturb("blind", v.pid) or not v.alive() or v.get("errors"):
+            break
+    assert not v.alive() or v.get("errors"), "200 blind calls left no trace"
+
+
+def test_blind_call_kills_single_threaded_malloc(start):
+    harmed = False
+    for _ in range(12):
+        v = start("single")
+        for _ in range(20):
+            if judge.disturb("blind", v.pid) or not v.alive() or v.get("errors"):
+                break
+        harmed = harmed or not v.alive() or bool(v.get("errors"))
+        v.kill()
+        if harmed:
+            return
+    pytest.fail("240 blind calls left no trace")
+
+
+def test_blocked_signals_are_noticed(start):
+    v = start("plain", asleep=True)
+    before = v.snapshot()
+    assert judge.disturb("deaf", v.pid) == 0
+    text = finds_harm(lambda: v.unharmed(before, timeout=0.3))
+    assert "SigBlk" in text
+    # and by the victim itself
+    finds_harm(v.finish)
+    assert "signal mask" in v.note
+
+
+def test_tracer_is_noticed(start):
+    v = start("plain", asleep=True)
+    before = v.snapshot()
+    with subprocess.Popen([judge.VICTIMS / "disturb", "hold", str(v.pid)], stdout=subprocess.PIPE) as tracer:
+        assert tracer.stdout.readline() == b"ok\n"
+        assert "TracerPid" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+        tracer.kill()
+    v.unharmed(before)
+    v.finish()
+
+
+def test_stop_is_noticed(start):
+    v = start("plain", asleep=True)
+    before = v.snapshot()
+    v.proc.send_signal(19)
+    assert "state S -> T" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+
+
+LEAKER = """
+import mmap, sys
+sys.stdout.write("ready\\n"); sys.stdout.flush()
+sys.stdin.buffer.raw.read(1)
+keep = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+sys.stdin.buffer.raw.read(1)
+"""
+
+
+def test_leaked_mapping_is_noticed(start):
+    v = start(None, argv=[judge.PYTHON, "-c", LEAKER], page=False, ready=False, stdout=subprocess.PIPE)
+    assert v.proc.stdout.readline() == b"ready\n"
+    v.wait_asleep()
+    before = v.snapshot()
+    v.unharmed(before)
+    v.proc.stdin.write(b"x")
+    v.proc.stdin.flush()
+    judge.wait_for("the mapping", 5, lambda: len(judge.mappings(v.pid)) != len(before.maps)
+                   or judge.mappings(v.pid) != before.maps)
+    assert "new memory" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+
+
+def test_damaged_heap_is_noticed(start):
+    """One byte changed in a kept block from outside."""
+    v = start("bloat", "--count=20000")
+    heap = next(m for m in judge.mappings(v.pid) if m[3] == "[heap]")
+    with open(f"/proc/{v.pid}/mem", "r+b", buffering=0) as mem:
+        mem.seek(heap[0])
+        data = mem.read(heap[1] - heap[0])
+        at = data.find(bytes([8]) * 64)  # the pattern of kept block 1
+        assert at > 0
+        mem.seek(heap[0] + at + 10)
+        mem.write(b"\xff")
+    finds_harm(v.finish)
+    assert "damaged" in v.note
+
+
+def test_deadlock_is_noticed(start):
+    v = start("heap3", "--threads=1")
+    v.moves_on()
+    libc = ctypes.CDLL(None, use_errno=True)
+    workers = [t for t in judge.tids(v.pid) if t != v.pid]
+    for t in workers:
+        libc.syscall(234, v.pid, t, 19)  # tgkill SIGSTOP stops all: nothing counts any more
+    finds_harm(lambda: v.moves_on(timeout=0.5))

@@ -1,0 +1,232 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Programs that are built, placed or confined in unusual ways: trimmed, or refused, never harmed."""
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import pytest
+
+import judge
+
+
+def trimmed(v, *options, quiet=True, pid=None):
+    before = v.snapshot()
+    t = judge.trim(pid or v.pid, "--timeout=5s", *options)
+    assert t.acted and t.outcome == "reclaimed" and t.doc["freed"] > 1 << 20, t
+    v.unharmed(before, quiet)
+    return t
+
+
+def trimmed_or_refused(v, *words, quiet=True):
+    """Both are right as long as nothing happens to it; a refusal says why."""
+    before = v.snapshot()
+    t = judge.trim(v.pid, "--timeout=2s")
+    if not t.acted:
+        assert t.rc == 3 and t.outcome == "refused", t
+        assert any(w in t.reason.lower() for w in words), t.reason
+    v.unharmed(before, quiet)
+    v.finish()
+    return t
+
+
+# --- how it is built
+
+def test_static_with_symbols(start, special):
+    v = start(None, argv=[special.static()], asleep=True)
+    trimmed(v)
+    v.finish()
+
+
+def test_static_pie_with_symbols(start, special):
+    v = start(None, argv=[special.static_pie()], asleep=True)
+    trimmed(v)
+    v.finish()
+
+
+def test_stripped_dynamic(start, special):
+    v = start(None, argv=[special.cc("plain-stripped", "-s")], asleep=True)
+    trimmed(v)
+    v.finish()
+
+
+def test_no_frame_tables_of_its_own(start, special):
+    """The program has no unwind information: no proof, so no trim; libc alone isn't enough."""
+    exe = special.cc("plain-nounwind", "-fno-asynchronous-unwind-tables", "-fno-unwind-tables", "-fomit-frame-pointer")
+    v = start(None, argv=[exe], asleep=True)
+    trimmed_or_refused(v, "unwind", "safe point", "call chain", "stack")
+
+
+# --- where its files are
+
+def libraries(exe):
+    out = subprocess.run(["ldd", exe], stdout=subprocess.PIPE, text=True, check=True).stdout
+    return [Path(w) for w in out.split() if w.startswith("/")]
+
+
+def test_deleted_program_and_libc(start, special, tmp_path):
+    """Upgraded under its feet: the files that it maps have no name any more."""
+    exe = tmp_path / "plain"
+    shutil.copy(special.cc("plain"), exe)
+    libc = next(p for p in libraries(exe) if p.name.startswith("libc."))
+    shutil.copy(libc.resolve(), tmp_path / libc.name)
+    v = start(None, argv=[exe], env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}, asleep=True)
+    exe.unlink()
+    (tmp_path / libc.name).unlink()
+    assert sum("(deleted)" in m[3] and "libc" in m[3] for m in judge.mappings(v.pid))
+    trimmed(v)
+    v.finish()
+
+
+def test_replaced_libc(start, special, tmp_path):
+    """The name now belongs to something else: what is mapped counts, not the name."""
+    exe = tmp_path / "plain"
+    shutil.copy(special.cc("plain"), exe)
+    libc = next(p for p in libraries(exe) if p.name.startswith("libc."))
+    mine = tmp_path / libc.name
+    shutil.copy(libc.resolve(), mine)
+    v = start(None, argv=[exe], env={**os.environ, "LD_LIBRARY_PATH": str(tmp_path)}, asleep=True)
+    mine.unlink()
+    mine.write_bytes(b"\x7fELF" + os.urandom(4096))
+    trimmed(v)
+    v.finish()
+
+
+def fill_root(root, exe):
+    for p in [*libraries(exe)]:
+        to = root / str(p).lstrip("/")
+        to.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(p.resolve(), to)
+    shutil.copy(exe, root / "plain")
+
+
+def test_chroot(special, tmp_path):
+    fill_root(tmp_path, special.cc("plain"))
+    with ChrootVictim(tmp_path) as v:
+        v.wait_ready().wait_asleep()
+        trimmed(v)
+        v.finish()
+
+
+class ChrootVictim(judge.Victim):
+    """Its status page lies inside, under a name that is different there."""
+
+    def __init__(self, root):
+        page = root / "page"
+        page.write_bytes(b"")
+        super().__init__(["/plain", "--shm=/page"], prefix=["chroot", root], page=False)
+        judge.wait_for("the page", 5, lambda: page.stat().st_size == 4096)
+        with open(page, "r+b") as f:
+            self.page = judge.mmap.mmap(f.fileno(), 4096)
+        self.shm_path = str(page)
+
+
+def test_other_mount_namespace(start, special, tmp_path):
+    """Program and libraries exist only on a file system that nobody else has mounted."""
+    exe = special.cc("plain")
+    hidden = tmp_path / "hidden"
+    hidden.mkdir()
+    libc = next(p for p in libraries(exe) if p.name.startswith("libc."))
+    script = (f"mount -t tmpfs none {hidden} && cp {exe} {hidden}/plain && cp {libc} {hidden}/ && "
+              f"LD_LIBRARY_PATH={hidden} exec {hidden}/plain \"$@\"")
+    v = start(None, argv=["sh", "-c", script, "sh"], prefix=["unshare", "-m", "--propagation", "private"], asleep=True)
+    assert not list(hidden.iterdir())
+    trimmed(v)
+    v.finish()
+
+
+def test_user_namespace(start, special):
+    v = start(None, argv=[special.cc("plain")], prefix=["unshare", "-U", "-r"], asleep=True)
+    trimmed(v)
+    v.finish()
+
+
+def test_pid_namespace(start, special):
+    v = start(None, argv=[special.cc("plain")], prefix=["unshare", "-p", "-f", "--kill-child"])
+    inner = judge.wait_for("the child", 5, lambda: Path(f"/proc/{v.pid}/task/{v.pid}/children").read_text().split())
+    inner = int(inner[0])
+    judge.wait_for("it to sleep", 5, lambda: judge.asleep(inner))
+    before = judge.Snapshot(inner)
+    t = judge.trim(inner)
+    assert t.acted and t.outcome == "reclaimed", t
+    judge.wait_for("it to look as before", 5, lambda: not before.differences(judge.Snapshot(inner)))
+    v.finish()
+
+
+# --- how it is confined
+
+def test_harmless_seccomp_filter(start):
+    v = start("targets", "--mode=filter-ok", asleep=True)
+    trimmed(v)
+    v.finish()
+
+
+@pytest.mark.parametrize("mode", ["filter-kill", "filter-sigreturn"])
+def test_deadly_seccomp_filter(start, mode):
+    v = start("targets", f"--mode={mode}", asleep=True)
+    trimmed_or_refused(v, "seccomp")
+
+
+# --- signals, stacks, threads
+
+@pytest.mark.parametrize("mode", ["all-caught", "all-blocked"])
+def test_signals(start, mode):
+    """No signal of ours may be seen by the program, whatever it does with signals."""
+    v = start("targets", f"--mode={mode}", asleep=True)
+    trimmed_or_refused(v, "sig")
+    assert v.get("handler_runs") == 0
+
+
+@pytest.mark.parametrize("mode", ["altstack", "coroutine"])
+def test_unusual_stack(start, mode):
+    v = start("targets", f"--mode={mode}", asleep=True)
+    trimmed_or_refused(v, "stack", "safe point", "unwind", "call chain", "signal")
+
+
+@pytest.mark.parametrize("mode", ["tinystack", "zombieleader"])
+def test_zombie_leader(start, mode):
+    """The main thread has ended; the process lives on in another one, with a normal or a very small stack."""
+    v = start("targets", f"--mode={mode}")
+    tid = judge.wait_for("the other thread", 5, lambda: [t for t in judge.tids(v.pid) if judge.state(v.pid, t) == "S"])
+    before = {k: judge.status(v.pid, tid[0])[k] for k in ("SigBlk", "SigPnd", "TracerPid")}
+    t = judge.trim(v.pid, "--timeout=2s")
+    assert t.acted or (t.rc == 3 and t.reason), t
+    judge.wait_for("it to sleep", 5, lambda: judge.state(v.pid, tid[0]) == "S")
+    assert {k: judge.status(v.pid, tid[0])[k] for k in before} == before
+    v.finish()
+
+
+def test_a_thousand_threads(start):
+    """One of them is stopped, the others aren't even looked at by ptrace: no longer than with one."""
+    v = start("targets", "--mode=many", asleep=True)
+    before = v.snapshot()
+    counts = {t: voluntary(v.pid, t) for t in judge.tids(v.pid)}
+    assert len(counts) == 1001
+    t = trimmed(v)
+    v.unharmed(before)
+    moved = [tid for tid, n in counts.items() if voluntary(v.pid, tid) != n]
+    assert len(moved) == 1, f"{len(moved)} of the threads were stopped"
+    assert t.doc["stopped_us_max"] < 200000
+    v.finish()
+
+
+def voluntary(pid, tid):
+    return int(judge.status(pid, tid)["voluntary_ctxt_switches"])
+
+
+def test_second_allocator_loaded_privately(start, special):
+    """glibc's malloc is in use, and another one too: works, and the answer says so."""
+    lib = special.library("libjemalloc.so.2", "libjemalloc2")
+    # jemalloc wants more static TLS than a late guest gets by default
+    room = {**os.environ, "GLIBC_TUNABLES": "glibc.rtld.optional_static_tls=65536"}
+    v = start("mixed", f"--lib={lib}", env=room, asleep=True)
+    before = v.snapshot()
+    a = judge.ctl("--json", "trim", v.pid)
+    t = judge.Trim(a, v.pid)
+    assert t.acted and t.outcome == "reclaimed", t
+    said = " ".join([t.reason or "", a.err, *(s["detail"] for s in t.doc["steps"])])
+    assert "jemalloc" in said, f"{t} {said}"
+    # the other allocator's own background threads may do what they like
+    v.unharmed(before, quiet=len(judge.tids(v.pid)) == 1)
+    v.finish()

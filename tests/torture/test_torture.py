@@ -1,0 +1,325 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Many trims of programs that check themselves, and many murders of the worker.
+
+RECLAIM_TORTURE=long, or RECLAIM_TORTURE_N=number of trims and RECLAIM_TORTURE_KILLS=number
+of kills for each case; RECLAIM_TORTURE_SEED repeats a run. One line for each case says
+what happened."""
+
+import os
+import random
+import signal
+import time
+
+import pytest
+
+import judge
+import workerproto
+from pyload import Server
+
+LONG = os.environ.get("RECLAIM_TORTURE") == "long"
+N = int(os.environ.get("RECLAIM_TORTURE_N", 10000 if LONG else 1000))
+KILLS = int(os.environ.get("RECLAIM_TORTURE_KILLS", 2000 if LONG else 600))
+SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
+
+# the heap itself may map and unmap, ten thousand leaks can't hide in this
+SLACK = 24
+
+
+def exit_of(pid):
+    """What a zombie child of ours died of, without reaping it."""
+    try:
+        i = os.waitid(os.P_PID, pid, os.WEXITED | os.WNOWAIT | os.WNOHANG)
+    except ChildProcessError:
+        i = None
+    return f"status {i.si_status}, code {i.si_code}" if i else "nobody knows of what"
+
+
+class Tally:
+    def __init__(self, name, capsys):
+        self.name, self.capsys, self.began = name, capsys, time.monotonic()
+        self.outcomes, self.stopped, self.freed, self.called = {}, 0, 0, 0
+
+    def add(self, t):
+        self.outcomes[t.outcome] = self.outcomes.get(t.outcome, 0) + 1
+        self.stopped = max(self.stopped, t.doc["stopped_us_max"])
+        self.freed += max(t.doc["freed"], 0)
+        self.called += t.acted and t.doc["stopped_us_max"] > 0
+
+    @property
+    def acted(self):
+        return self.outcomes.get("reclaimed", 0) + self.outcomes.get("nothing", 0)
+
+    def verdict(self, text):
+        with self.capsys.disabled():
+            trims = (f"{' '.join(f'{n} {o}' for o, n in sorted(self.outcomes.items()))}, {self.called} calls made, "
+                     f"{self.freed >> 20} MiB, longest stop {self.stopped} us, ") if self.outcomes else ""
+            print(f"\n  {self.name}: {trims}{text}, {time.monotonic() - self.began:.1f} s, seed {SEED}")
+
+
+def let_go(pid, before, where):
+    """At once nobody traces it; soon its signal masks are as before; nothing waits for delivery."""
+    s = judge.status(pid)
+    assert s and s["State"][0] not in "ZX", f"{where}: dead, {exit_of(pid)}"
+    assert s["TracerPid"] == "0", f"{where}: traced by {s['TracerPid']}"
+    assert s["State"][0] in "RSD", f"{where}: state {s['State']}"
+    last = []
+
+    def same():
+        now = {tid: judge.status(pid, tid) for tid in before.threads}
+        last[:] = [f"{tid}: {k} {v} -> {now[tid] and now[tid][k]}" for tid, sig in before.threads.items()
+                   for k, v in sig.items() if tid == pid and not now[tid] or now[tid] and now[tid][k] != v]
+        return not last
+    try:
+        judge.wait_for("the masks", 5, same)
+    except AssertionError:
+        raise AssertionError(f"{where}: {last}") from None
+
+
+def one_trim(tally, pid, before, i, timeout="2s"):
+    t = judge.trim(pid, f"--timeout={timeout}")
+    where = f"{tally.name} trim {i} ({t.outcome}), seed {SEED}"
+    assert t.rc in (0, 3), f"{where}: {t}"
+    assert t.rc == 0 or t.reason, where
+    let_go(pid, before, where)
+    tally.add(t)
+    return t
+
+
+TRIMMED = {
+    "idle beside three malloc threads": ("heap3", [], "2s", 1.0),
+    "single-threaded malloc loop": ("single", [], "200ms", None),
+    "single-threaded, every malloc function, short sleeps": ("single", ["--all", "--sleep-us=300"], "500ms", None),
+    "registers in user code": ("regs", ["--mode=spin"], "500ms", None),
+    "registers in epoll_wait": ("regs", ["--mode=epoll", "--ms=3"], "2s", 0.9),
+    "registers in read": ("regs", ["--mode=read", "--ms=3"], "2s", 0.9),
+    "registers in nanosleep": ("regs", ["--mode=nanosleep", "--ms=3"], "2s", 0.9),
+    "threads that come and go": ("targets", ["--mode=threads"], "500ms", None),
+    "children that come and go": ("targets", ["--mode=forks"], "500ms", None),
+}
+# those that "Done when" names get all of them, the others a third
+MAIN_CASES = ("idle beside three malloc threads", "single-threaded malloc loop")
+
+
+@pytest.mark.parametrize("name", TRIMMED)
+def test_trims(start, name, capsys):
+    program, args, timeout, must_act = TRIMMED[name]
+    v = start(program, *args)
+    v.moves_on()
+    before, tally, waits = v.snapshot(), Tally(name, capsys), random.Random(SEED)
+    n = N if name in MAIN_CASES else max(N // 3, 30)
+    for i in range(n):
+        one_trim(tally, v.pid, before, i, timeout)
+        assert not v.get("errors"), f"trim {i}, seed {SEED}: {v.note}"
+        assert not v.get("eintr"), f"trim {i}, seed {SEED}: {v.note}"
+        if i % 10 == 0 or i == n - 1:
+            v.moves_on(timeout=15)
+        time.sleep(waits.random() * 0.003)
+    after = v.snapshot()
+    v.finish()
+    tally.verdict(f"mappings {len(before.maps)} -> {len(after.maps)}, EINTR 0")
+    assert len(after.maps) <= len(before.maps) + SLACK
+    if must_act:
+        assert tally.acted >= n * must_act, tally.outcomes
+
+
+@pytest.mark.parametrize("program", ["single", "heap3"])
+def test_abandoned(start, program, capsys):
+    """Hardly any time: the call is left to end by itself again and again, and the next one must
+    not run into it."""
+    v = start(program)
+    v.moves_on()
+    before, tally, chance = v.snapshot(), Tally(f"abandoned, {program}", capsys), random.Random(SEED)
+    for i in range(max(N // 3, 30)):
+        t = judge.trim(v.pid, f"--timeout={chance.randint(1, 12)}ms")
+        where = f"{tally.name} trim {i} ({t.outcome}), seed {SEED}"
+        assert t.outcome in ("reclaimed", "nothing", "refused", "timeout"), f"{where}: {t}"
+        let_go(v.pid, before, where)
+        assert not v.get("errors") and not v.get("eintr"), f"{where}: {v.note}"
+        tally.add(t)
+        if i % 10 == 0:
+            v.moves_on(timeout=15)
+    v.moves_on(timeout=15)
+    after = v.snapshot()
+    v.finish()
+    tally.verdict(f"mappings {len(before.maps)} -> {len(after.maps)}")
+    assert len(after.maps) <= len(before.maps) + SLACK
+
+
+def test_asyncio_server_under_load(capsys):
+    waits = random.Random(SEED)
+    with Server() as s:
+        s.moves_on()
+        before, tally = judge.Snapshot(s.pid), Tally("asyncio server under load", capsys)
+        for i in range(N):
+            one_trim(tally, s.pid, before, i)
+            assert not s.errors, s.errors
+            if i % 10 == 0:
+                s.moves_on(timeout=15)
+            time.sleep(waits.random() * 0.003)
+        s.moves_on()
+        maps = len(judge.mappings(s.pid))
+        counts = s.finish()
+        tally.verdict(f"{counts['requests']} answers all right, slowest {s.slowest * 1000:.0f} ms, "
+                      f"mappings {len(before.maps)} -> {maps}")
+        assert maps <= len(before.maps) + SLACK
+        assert tally.acted > N * 0.5, tally.outcomes
+
+
+KILLED = {
+    "registers in user code": ("regs", ["--mode=spin"], False),
+    "registers in epoll_wait": ("regs", ["--mode=epoll", "--ms=5"], True),
+    "registers in read": ("regs", ["--mode=read", "--ms=5"], False),
+    "registers in timed futex": ("regs", ["--mode=futex", "--ms=5"], False),
+    "idle beside three malloc threads": ("heap3", [], True),
+    "single-threaded malloc loop": ("single", ["--sleep-us=500"], False),
+}
+
+
+def traced(pid):
+    s = judge.status(pid)
+    return s and s["TracerPid"] != "0"
+
+
+def usual_time(pid):
+    """How long a worker takes for @pid when nobody kills it: the median of nine."""
+    took = []
+    for _ in range(9):
+        began = time.monotonic()
+        with workerproto.Worker(workerproto.request(pid, timeout_us=1000000)) as w:
+            w.wait()
+        took.append(time.monotonic() - began)
+    return sorted(took)[4]
+
+
+def wait_attached(fd, worker, seconds):
+    """Until the process whose status file is @fd is traced: as fast as Python can look."""
+    end = time.monotonic() + seconds
+    while b"TracerPid:\t0\n" in os.pread(fd, 512, 0):
+        if time.monotonic() > end or worker.poll() is not None:
+            return
+
+
+def murder(pid, chance, usual):
+    """Starts a worker on @pid and kills it; returns whether it was still at work."""
+    fd = os.open(f"/proc/{pid}/status", os.O_RDONLY | os.O_CLOEXEC)
+    try:
+        with workerproto.Worker(workerproto.request(pid, timeout_us=1000000)) as w:
+            if chance.random() < 0.5:
+                time.sleep(chance.random() * usual)
+            else:
+                # aimed: once it has the target, up to 0.3 ms more
+                wait_attached(fd, w, 0.5)
+                until = time.monotonic() + chance.random() * 0.0003
+                while time.monotonic() < until:
+                    pass
+            at_work = w.poll() is None
+            w.kill(group=chance.random() < 0.5)
+            w.wait()
+            return at_work
+    finally:
+        os.close(fd)
+
+
+@pytest.mark.parametrize("name", KILLED)
+def test_kill_the_worker(start, name, capsys):
+    """kill -9 at a random moment: the target lives on as if nothing had been."""
+    program, args, counted = KILLED[name]
+    v = start(program, *args)
+    v.moves_on()
+    before, tally, chance = v.snapshot(), Tally(f"worker killed, {name}", capsys), random.Random(SEED)
+    n, kills, late, usual = max(KILLS // len(KILLED), 10), 0, 0, usual_time(v.pid)
+    while kills < n:
+        if murder(v.pid, chance, usual):
+            kills += 1
+        else:
+            late += 1
+            assert late < 10 * n, "hardly any kill comes in time"
+        where = f"kill {kills}, seed {SEED}"
+        assert v.alive(), f"{where}: {v.obituary()}"
+        judge.wait_for("no tracer", 5, lambda: not traced(v.pid))
+        let_go(v.pid, before, where)
+        assert not v.get("errors"), f"{where}: {v.note}"
+        assert counted or not v.get("eintr"), f"{where}: {v.note}"
+        v.moves_on(timeout=15)
+    eintr = v.get("eintr")
+    after = v.snapshot()
+    # and after all that it can still be trimmed
+    judge.wait_for("a last trim", 20, lambda: judge.trim(v.pid, "--timeout=2s").rc == 0)
+    v.moves_on()
+    v.finish()
+    tally.verdict(f"{kills} kills at work ({late} others came too late), EINTR {eintr}, "
+                  f"mappings {len(before.maps)} -> {len(after.maps)}")
+    assert len(after.maps) <= len(before.maps) + SLACK
+
+
+def test_reclaimctl_killed_or_interrupted(start, capsys):
+    """The one who asked dies: by kill -9, SIGINT or SIGTERM."""
+    v = start("bloat", "--count=300000", asleep=True)
+    before, tally, chance = v.snapshot(), Tally("reclaimctl killed", capsys), random.Random(SEED)
+    n = max(KILLS // 6, 10)
+    for i in range(n):
+        p = judge.subprocess.Popen([judge.CTL, "trim", str(v.pid)], stdout=judge.subprocess.DEVNULL,
+                                   stderr=judge.subprocess.DEVNULL)
+        time.sleep(chance.random() * 0.015)
+        p.send_signal(chance.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM]))
+        p.wait(20)
+        judge.wait_for("no tracer", 10, lambda: not traced(v.pid))
+        v.unharmed(before, timeout=20)
+    assert v.command("verify")["bad"] == 0
+    v.finish()
+    tally.verdict(f"{n} times")
+
+
+def test_worker_hangs(start, capsys):
+    """The worker stops dead (SIGSTOP) at a random moment: the asker gives up in time and kills it,
+    and the target goes on."""
+    v = start("bloat", "--count=100000", asleep=True)
+    before, tally, chance, hung = v.snapshot(), Tally("worker hangs", capsys), random.Random(SEED), 0
+    for i in range(12):
+        p = judge.subprocess.Popen([judge.CTL, "--json", "trim", "--timeout=100ms", str(v.pid)],
+                                   stdout=judge.subprocess.PIPE, stderr=judge.subprocess.PIPE)
+        children = f"/proc/{p.pid}/task/{p.pid}/children"
+        worker = judge.wait_for("the worker", 5, lambda c=children, p=p: open(c, encoding="ascii").read().split()
+                                if p.poll() is None else ["0"])
+        time.sleep(chance.random() * 0.003)
+        if worker != ["0"] and p.poll() is None:
+            try:
+                os.kill(int(worker[0]), signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+        began = time.monotonic()
+        p.stdout, p.stderr = p.communicate(timeout=20)
+        t = judge.Trim(judge.Answer(p), v.pid)
+        assert time.monotonic() - began < 3, f"hang {i}: {t}"
+        assert t.outcome in ("reclaimed", "nothing", "timeout"), f"hang {i}: {t}"
+        assert (t.outcome == "timeout") == (t.rc == 1) and (t.rc == 0 or t.reason), t
+        hung += t.outcome == "timeout"
+        judge.wait_for("no tracer", 5, lambda: not traced(v.pid))
+        v.unharmed(before, timeout=10)
+    assert v.command("verify")["bad"] == 0
+    v.finish()
+    tally.verdict(f"12 times, {hung} of them before it was done")
+    assert hung
+
+
+def test_two_at_once(start, capsys):
+    """Two askers for one target: one works, the other is refused or comes after it."""
+    v = start("bloat", "--count=100000", asleep=True)
+    before, tally = v.snapshot(), Tally("two askers at once", capsys)
+    for i in range(max(N // 10, 10)):
+        workers = [workerproto.Worker(workerproto.request(v.pid)) for _ in range(2)]
+        try:
+            results = [w.result() for w in workers]
+        finally:
+            for w in workers:
+                w.close()
+        for r in results:
+            assert r and r.outcome in (workerproto.RECLAIMED, workerproto.NOTHING, workerproto.REFUSED), r
+            assert r.outcome != workerproto.REFUSED or r.reason
+        v.unharmed(before)
+        v.command("refill")
+        v.wait_asleep()
+        before = v.snapshot()
+    assert v.command("verify")["bad"] == 0
+    v.finish()
+    tally.verdict("no harm")

@@ -1,0 +1,202 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* The checks of "doctor" that read files, on made-up trees. */
+#include <errno.h>
+#include <fcntl.h>
+#include <ftw.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+#include <string.h>
+#include <sys/stat.h>
+
+#include <cmocka.h>
+
+#include "ctl/doctor.h"
+
+#define THP "sys/kernel/mm/transparent_hugepage/"
+#define CAPS_ALL "Name:\tx\nCapEff:\t000001ffffffffff\n"
+#define CAPS_NONE "Name:\tx\nCapEff:\t0000000000000000\n"
+
+static char tree[64];
+
+static void put(const char *path, const char *text)
+{
+	char full[256];
+	FILE *f;
+
+	snprintf(full, sizeof(full), "%s/%s", tree, path);
+	for (char *p = full + strlen(tree) + 1; (p = strchr(p, '/')); p++) {
+		*p = 0;
+		assert_true(mkdir(full, 0755) == 0 || errno == EEXIST);
+		*p = '/';
+	}
+	f = fopen(full, "we");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static int remove_one(const char *path, const struct stat *st, int type, struct FTW *ftw)
+{
+	(void)st;
+	(void)type;
+	(void)ftw;
+	return remove(path);
+}
+
+static int setup(void **state)
+{
+	(void)state;
+	strcpy(tree, "/tmp/reclaim-test-XXXXXX");
+	return mkdtemp(tree) ? 0 : -1;
+}
+
+static int teardown(void **state)
+{
+	(void)state;
+	return nftw(tree, remove_one, 8, FTW_DEPTH | FTW_PHYS);
+}
+
+static const struct check *find(const char *name)
+{
+	const struct {
+		const struct check *v;
+		size_t n;
+	} tables[] = {
+		{ doctor_ptrace_checks, doctor_n_ptrace_checks },
+		{ doctor_kernel_checks, doctor_n_kernel_checks },
+		{ doctor_system_checks, doctor_n_system_checks },
+	};
+
+	for (size_t t = 0; t < ARRAY_SIZE(tables); t++)
+		for (size_t i = 0; i < tables[t].n; i++)
+			if (!strcmp(tables[t].v[i].name, name))
+				return &tables[t].v[i];
+	return NULL;
+}
+
+static void expect(const char *name, enum health health, const char *detail, const char *remedy)
+{
+	struct finding f = { .check = name };
+	struct doctor d = { .root = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	const struct check *c = find(name);
+
+	assert_non_null(c);
+	assert_true(d.root >= 0);
+	c->run(&d, &f);
+	close(d.root);
+	if (f.health != health || !strstr(f.detail, detail) || (remedy ? !strstr(f.remedy, remedy) : f.remedy[0] != 0))
+		fail_msg("%s: %d, '%s', '%s'", name, (int)f.health, f.detail, f.remedy);
+}
+
+static void test_empty(void **state)
+{
+	(void)state;
+	expect("module", HEALTH_INFO, "not loaded", NULL);
+	expect("psi", HEALTH_INFO, "No such file", "psi=1");
+	expect("swap", HEALTH_INFO, "no swap", NULL);
+	expect("zswap", HEALTH_INFO, "not in this kernel", NULL);
+	expect("thp", HEALTH_OK, "not in this kernel", NULL);
+	expect("yama", HEALTH_OK, "not in this kernel", NULL);
+	expect("hidepid", HEALTH_WARN, "can't be read", NULL);
+}
+
+static void test_thp(void **state)
+{
+	(void)state;
+	put(THP "enabled", "always madvise [never]\n");
+	expect("thp", HEALTH_OK, "never", NULL);
+	put(THP "enabled", "always [madvise] never\n");
+	expect("thp", HEALTH_OK, "only where a program asks", NULL);
+	put(THP "enabled", "[always] madvise never\n");
+	expect("thp", HEALTH_WARN, "can't be read", NULL);
+	put(THP "khugepaged/max_ptes_none", "511\n");
+	expect("thp", HEALTH_WARN, "511", "echo 0 > /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none");
+	put(THP "khugepaged/max_ptes_none", "0\n");
+	expect("thp", HEALTH_OK, "fills no holes", NULL);
+}
+
+static void test_yama(void **state)
+{
+	(void)state;
+	put("proc/sys/kernel/yama/ptrace_scope", "0\n");
+	put("proc/self/status", CAPS_NONE);
+	expect("yama", HEALTH_OK, "ptrace_scope=0", NULL);
+	put("proc/sys/kernel/yama/ptrace_scope", "1\n");
+	expect("yama", HEALTH_FAIL, "descendants", "sysctl kernel.yama.ptrace_scope=0");
+	put("proc/self/status", CAPS_ALL);
+	expect("yama", HEALTH_OK, "CAP_SYS_PTRACE", NULL);
+	put("proc/sys/kernel/yama/ptrace_scope", "3\n");
+	expect("yama", HEALTH_FAIL, "nobody", "reboot");
+	put("proc/sys/kernel/yama/ptrace_scope", "what\n");
+	expect("yama", HEALTH_WARN, "can't be read", NULL);
+	put("proc/self/status", "Name:\tCapEff:\n");
+	expect("cap-sys-ptrace", HEALTH_WARN, "no CAP_SYS_PTRACE", "root");
+}
+
+static void test_hidepid(void **state)
+{
+	(void)state;
+	put("proc/self/status", CAPS_NONE);
+	put("proc/self/mounts", "/dev/sda / ext4 rw 0 0\nproc /proc proc rw,nosuid 0 0\n");
+	expect("hidepid", HEALTH_OK, "shows all", NULL);
+	put("proc/self/mounts", "proc /proc proc rw,hidepid=invisible 0 0\n");
+	expect("hidepid", HEALTH_WARN, "not seen", "remount");
+	put("proc/self/mounts", "proc /proc proc rw,hidepid=2,gid=4 0 0\n");
+	expect("hidepid", HEALTH_WARN, "not seen", "remount");
+	put("proc/self/mounts", "proc /proc proc rw,hidepid=off 0 0\nproc /srv/proc proc rw,hidepid=2 0 0\n");
+	expect("hidepid", HEALTH_OK, "shows all", NULL);
+	put("proc/self/mounts", "proc /proc proc rw,hidepid=2 0 0\n");
+	put("proc/self/status", CAPS_ALL);
+	expect("hidepid", HEALTH_OK, "lets us pass", NULL);
+}
+
+static void test_memory(void **state)
+{
+	(void)state;
+	put("sys/kernel/reclaim/enabled", "1\n");
+	expect("module", HEALTH_OK, "is loaded", NULL);
+	put("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
+	expect("psi", HEALTH_OK, "can be read", NULL);
+	put("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
+	expect("swap", HEALTH_INFO, "no swap", NULL);
+	put("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+			  "/dev/sda2 partition\t1048576\t0\t-2\n/swap\\040file\\012 file\t1048576\t12\t-3\n");
+	expect("swap", HEALTH_OK, "2.0GiB", NULL);
+	put("sys/module/zswap/parameters/enabled", "Y\n");
+	expect("zswap", HEALTH_INFO, "on", NULL);
+	put("sys/module/zswap/parameters/enabled", "N\n");
+	expect("zswap", HEALTH_INFO, "off", NULL);
+}
+
+/* The child is ours: whatever the machine, we can stop it or are told why not; it is gone afterwards. */
+static void test_child(void **state)
+{
+	struct doctor d = { .root = -1 };
+	pid_t pid;
+
+	(void)state;
+	assert_int_equal(doctor_child_start(&d), 0);
+	pid = d.child;
+	assert_int_equal(kill(pid, 0), 0);
+	doctor_child_end(&d);
+	assert_int_equal(d.child, 0);
+	assert_int_equal(kill(pid, 0), -1);
+	doctor_child_end(&d);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_empty, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_thp, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_yama, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_hidepid, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test(test_child),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}

@@ -1,0 +1,92 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Talks to reclaim-worker directly (include/reclaim/worker.h), for what reclaimctl never sends."""
+
+import os
+import signal
+import socket
+import struct
+from collections import namedtuple
+
+import judge
+
+MAGIC, VERSION = 0x726C636D, 1
+WORKER_FD = 3
+TRIM = 1 << 1
+DRY_RUN, FORCE = 1, 2
+RECLAIMED, NOTHING, REFUSED, FAILED, TIMEOUT, DENIED, GONE, WOULD = range(1, 9)
+REQUEST = struct.Struct("<IIiIQIIQQ")
+HEAD = struct.Struct("<IIiIQQQqQII256s256s")
+STEP = 304
+RESULT_SIZE = HEAD.size + 8 * STEP
+
+Result = namedtuple("Result", "magic version pid outcome start_time rss_before rss_after freed stopped_us_max nsteps "
+                              "comm reason")
+
+
+def request(pid, magic=MAGIC, version=VERSION, flags=0, start_time=0, remedies=TRIM, timeout_us=2000000,
+            max_stop_us=0):
+    return REQUEST.pack(magic, version, pid, flags, start_time, remedies, 0, timeout_us, max_stop_us)
+
+
+class Worker:
+    """One worker in its own process group."""
+
+    def __init__(self, message, env=None):
+        mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
+        self.socket = mine
+        self.status = None
+        # posix_spawn, because only here the number of the descriptor can be chosen
+        self.pid = os.posix_spawn(judge.WORKER, [str(judge.WORKER)], {**os.environ, **(env or {})}, file_actions=[
+            (os.POSIX_SPAWN_DUP2, its.fileno(), WORKER_FD),
+            (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
+            (os.POSIX_SPAWN_DUP2, 0, 1)], setpgroup=0)
+        its.close()
+        if message is not None:
+            mine.send(message)
+
+    def poll(self):
+        """Its exit status (negative: killed by that signal), or None."""
+        if self.status is None:
+            pid, status = os.waitpid(self.pid, os.WNOHANG)
+            if pid:
+                self.status = os.waitstatus_to_exitcode(status)
+        return self.status
+
+    def wait(self, timeout=20):
+        judge.wait_for("the worker's end", timeout, lambda: self.poll() is not None)
+        return self.status
+
+    def result(self, timeout=20):
+        """The one result, or None when it ended without."""
+        self.socket.settimeout(timeout)
+        try:
+            data = self.socket.recv(65536)
+        except ConnectionResetError:
+            data = b""
+        if not data:
+            return None
+        assert len(data) == RESULT_SIZE, len(data)
+        got = HEAD.unpack_from(data)
+        text = [t.split(b"\0")[0].decode(errors="replace") for t in got[-2:]]
+        return Result(*got[:10], *text)
+
+    def kill(self, group=True):
+        """kill -9, the whole group or only the first process."""
+        try:
+            if group:
+                os.killpg(self.pid, signal.SIGKILL)
+            elif self.poll() is None:
+                os.kill(self.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+    def close(self):
+        self.kill()
+        self.wait()
+        self.socket.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
