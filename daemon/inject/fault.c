@@ -3,6 +3,7 @@
 
 #ifdef RECLAIM_FAULT
 
+#include <fcntl.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -31,10 +32,22 @@ static void fault_die_if(const char *prefix)
 		(void)kill(getpid(), SIGKILL);
 }
 
-void fault_before(void)
+static void fault_log(const char *name)
+{
+	static int fd = -1;
+	const char *path = getenv("RECLAIM_FAULT_LOG");
+
+	if (path && fd < 0)
+		fd = open(path, O_WRONLY | O_APPEND | O_CREAT | O_CLOEXEC, 0600);
+	if (fd >= 0)
+		(void)!dprintf(fd, "%s\n", name);
+}
+
+void fault_before(const char *name)
 {
 	if (!fault_count++)
 		(void)atexit(fault_report);
+	fault_log(name);
 	fault_die_if("kill:");
 }
 

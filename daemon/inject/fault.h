@@ -7,16 +7,18 @@
  *   RECLAIM_FAULT=kill:K        SIGKILL itself just before operation K (1, 2, ...)
  *   RECLAIM_FAULT=kill-after:K  just after it
  *   RECLAIM_FAULT_COUNT=FILE    write the number of operations to FILE at exit
+ *   RECLAIM_FAULT_LOG=FILE      append the name of each operation to FILE, just before it
  */
 #ifndef RECLAIM_INJECT_FAULT_H
 #define RECLAIM_INJECT_FAULT_H
 
 #ifdef RECLAIM_FAULT
-void fault_before(void);
+void fault_before(const char *name);
 void fault_after(void);
 #else
-static inline void fault_before(void)
+static inline void fault_before(const char *name)
 {
+	(void)name;
 }
 static inline void fault_after(void)
 {

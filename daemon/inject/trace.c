@@ -22,11 +22,11 @@
 #endif
 #define RSEQ_SIGNATURE_SIZE 4
 
-static long trace_op(int request, pid_t tid, void *addr, void *data)
+static long trace_op(const char *name, int request, pid_t tid, void *addr, void *data)
 {
 	long r;
 
-	fault_before();
+	fault_before(name);
 	r = ptrace(request, tid, addr, data);
 	if (r < 0)
 		r = -errno;
@@ -34,9 +34,9 @@ static long trace_op(int request, pid_t tid, void *addr, void *data)
 	return r;
 }
 
-static int trace_op0(int request, pid_t tid, void *addr, void *data)
+static int trace_op0(const char *name, int request, pid_t tid, void *addr, void *data)
 {
-	long r = trace_op(request, tid, addr, data);
+	long r = trace_op(name, request, tid, addr, data);
 
 	return r < 0 ? (int)r : 0;
 }
@@ -52,12 +52,13 @@ int trace_init(void)
 
 int trace_seize(pid_t tid)
 {
-	return trace_op0(PTRACE_SEIZE, tid, NULL, (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC));
+	return trace_op0("seize", PTRACE_SEIZE, tid, NULL,
+			 (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC));
 }
 
 int trace_interrupt(pid_t tid)
 {
-	return trace_op0(PTRACE_INTERRUPT, tid, NULL, NULL);
+	return trace_op0("interrupt", PTRACE_INTERRUPT, tid, NULL, NULL);
 }
 
 static int trace_wait_once(pid_t tid, int *ret_status)
@@ -65,7 +66,7 @@ static int trace_wait_once(pid_t tid, int *ret_status)
 	pid_t r;
 	int status;
 
-	fault_before();
+	fault_before("wait");
 	do {
 		r = waitpid(tid, &status, __WALL | WNOHANG);
 	} while (r < 0 && errno == EINTR);
@@ -107,7 +108,7 @@ int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status)
 int trace_getregs(pid_t tid, struct user_regs_struct *ret)
 {
 	struct user_regs_struct regs;
-	int r = trace_op0(PTRACE_GETREGS, tid, NULL, &regs);
+	int r = trace_op0("getregs", PTRACE_GETREGS, tid, NULL, &regs);
 
 	if (r < 0)
 		return r;
@@ -117,13 +118,13 @@ int trace_getregs(pid_t tid, struct user_regs_struct *ret)
 
 int trace_setregs(pid_t tid, const struct user_regs_struct *regs)
 {
-	return trace_op0(PTRACE_SETREGS, tid, NULL, (void *)regs);
+	return trace_op0("setregs", PTRACE_SETREGS, tid, NULL, (void *)regs);
 }
 
 ssize_t trace_getxstate(pid_t tid, void *buf, size_t size)
 {
 	struct iovec iov = { .iov_base = buf, .iov_len = size };
-	int r = trace_op0(PTRACE_GETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
+	int r = trace_op0("getregset", PTRACE_GETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
 
 	return r < 0 ? r : (ssize_t)iov.iov_len;
 }
@@ -132,13 +133,13 @@ int trace_setxstate(pid_t tid, const void *buf, size_t len)
 {
 	struct iovec iov = { .iov_base = (void *)buf, .iov_len = len };
 
-	return trace_op0(PTRACE_SETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
+	return trace_op0("setregset", PTRACE_SETREGSET, tid, (void *)NT_X86_XSTATE, &iov);
 }
 
 int trace_getsigmask(pid_t tid, uint64_t *ret)
 {
 	uint64_t mask;
-	int r = trace_op0(PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &mask);
+	int r = trace_op0("getsigmask", PTRACE_GETSIGMASK, tid, (void *)sizeof(mask), &mask);
 
 	if (r < 0)
 		return r;
@@ -148,7 +149,7 @@ int trace_getsigmask(pid_t tid, uint64_t *ret)
 
 int trace_setsigmask(pid_t tid, uint64_t mask)
 {
-	return trace_op0(PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask);
+	return trace_op0("setsigmask", PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask);
 }
 
 int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max)
@@ -158,24 +159,24 @@ int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max)
 		.nr = (int)max,
 	};
 
-	return (int)trace_op(PTRACE_PEEKSIGINFO, tid, &args, info);
+	return (int)trace_op("peeksiginfo", PTRACE_PEEKSIGINFO, tid, &args, info);
 }
 
 int trace_suspend_seccomp(pid_t tid)
 {
-	return trace_op0(PTRACE_SETOPTIONS, tid, NULL,
+	return trace_op0("setoptions", PTRACE_SETOPTIONS, tid, NULL,
 			 (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_SUSPEND_SECCOMP));
 }
 
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns)
 {
-	long n = trace_op(PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, NULL);
+	long n = trace_op("seccomp_get_filter", PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, NULL);
 
 	if (n < 0)
 		return (int)n;
 	if ((size_t)n > max_insns)
 		return -E2BIG;
-	return (int)trace_op(PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, insns);
+	return (int)trace_op("seccomp_get_filter", PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, insns);
 }
 
 int trace_in_rseq(pid_t tid, uint64_t ip)
@@ -191,7 +192,7 @@ int trace_in_rseq(pid_t tid, uint64_t ip)
 		uint64_t start_ip, post_commit_offset, abort_ip;
 	} cs;
 	uint64_t cs_ptr;
-	long n = trace_op(PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(conf), &conf);
+	long n = trace_op("get_rseq", PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(conf), &conf);
 	int r;
 
 	if (n == -EIO || n == -EINVAL)
@@ -218,7 +219,8 @@ int trace_user_dispatch(pid_t tid)
 	struct {
 		uint64_t mode, selector, offset, len;
 	} conf = { 0 };
-	int r = trace_op0(PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid, (void *)sizeof(conf), &conf);
+	int r = trace_op0("get_syscall_user_dispatch", PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG, tid,
+			  (void *)sizeof(conf), &conf);
 
 	if (r == -EIO || r == -EINVAL)
 		return -EOPNOTSUPP;
@@ -229,19 +231,19 @@ int trace_user_dispatch(pid_t tid)
 
 int trace_cont(pid_t tid, int sig)
 {
-	return trace_op0(PTRACE_CONT, tid, NULL, (void *)(uintptr_t)sig);
+	return trace_op0("cont", PTRACE_CONT, tid, NULL, (void *)(uintptr_t)sig);
 }
 
 int trace_detach(pid_t tid, int sig)
 {
-	return trace_op0(PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)sig);
+	return trace_op0("detach", PTRACE_DETACH, tid, NULL, (void *)(uintptr_t)sig);
 }
 
 int trace_signal(pid_t pid, pid_t tid, int sig)
 {
 	int r;
 
-	fault_before();
+	fault_before("tgkill");
 	r = syscall(SYS_tgkill, pid, tid, sig) < 0 ? -errno : 0;
 	fault_after();
 	return r;
@@ -253,7 +255,7 @@ static int trace_vm(long nr, pid_t pid, uint64_t addr, void *buf, size_t len)
 	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
 	long r;
 
-	fault_before();
+	fault_before(nr == SYS_process_vm_writev ? "write" : "read");
 	r = syscall(nr, pid, &local, 1ul, &remote, 1ul, 0ul);
 	if (r < 0)
 		r = -errno;
