@@ -2,8 +2,10 @@
 /* /proc through an injectable root. */
 #include <fcntl.h>
 #include <limits.h>
+#include <linux/magic.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/vfs.h>
 
 #include "base/procfs.h"
 
@@ -14,6 +16,15 @@ int procfs_open_root(const char *path)
 	int fd = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 
 	return fd < 0 ? -errno : fd;
+}
+
+int procfs_check(int fd)
+{
+	struct statfs st;
+
+	if (fstatfs(fd, &st) < 0)
+		return -errno;
+	return st.f_type == PROC_SUPER_MAGIC ? 0 : -ENODEV;
 }
 
 int procfs_open_pid(int root, pid_t pid)
@@ -212,4 +223,14 @@ ssize_t procfs_readlink(int dir, const char *name, char *buf, size_t size)
 
 	buf[n] = '\0';
 	return n;
+}
+
+int procfs_reopen(int path_fd, int flags)
+{
+	char path[sizeof("/proc/self/fd/-2147483648")];
+	int fd;
+
+	(void)snprintf(path, sizeof(path), "/proc/self/fd/%d", path_fd);
+	fd = open(path, flags | O_CLOEXEC);
+	return fd < 0 ? -errno : fd;
 }

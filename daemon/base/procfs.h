@@ -18,6 +18,13 @@
 /* Opens the root itself (normally "/proc"); the caller closes. fd or -errno. */
 int procfs_open_root(const char *path) __must_check;
 
+/*
+ * Is @fd on a procfs? A chroot often has /proc as an empty directory, where no
+ * process seems to exist. Apart from opening, since recorded trees are none.
+ * 0, -ENODEV when it is something else, -errno.
+ */
+int procfs_check(int fd) __must_check;
+
 /* Opens /proc/PID below @root; the caller closes. fd, -ESRCH when there is no such process, -errno. */
 int procfs_open_pid(int root, pid_t pid) __must_check;
 
@@ -52,6 +59,9 @@ ssize_t procfs_read_fd_alloc(int fd, size_t max, char **ret) __must_check;
  * 0, or -ESRCH when it has gone. Moves no offset.
  */
 int procfs_still_mapped(int fd) __must_check;
+
+/* Opens what an O_PATH fd refers to, with O_CLOEXEC added to @flags. fd or -errno. */
+int procfs_reopen(int path_fd, int flags) __must_check;
 
 /* readlinkat with a NUL; -ENOBUFS when it does not fit. Length or -errno. */
 ssize_t procfs_readlink(int dir, const char *name, char *buf, size_t size) __must_check;

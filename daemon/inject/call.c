@@ -18,10 +18,10 @@
 static int call_check_code(const struct inject *inj, const struct inject_code *code)
 {
 	uint8_t restorer[ARCH_RESTORER_LEN], fn[INJECT_CODE_BYTES];
-	int r = trace_read(inj->tid, code->restorer, restorer, sizeof(restorer));
+	int r = trace_read(inj->target->mem_fd, code->restorer, restorer, sizeof(restorer));
 
 	if (r == 0)
-		r = trace_read(inj->tid, code->fn, fn, sizeof(fn));
+		r = trace_read(inj->target->mem_fd, code->fn, fn, sizeof(fn));
 	if (r < 0)
 		return r == -EFAULT ? -ESTALE : r;
 	if (memcmp(restorer, arch_restorer, sizeof(restorer)) || memcmp(fn, code->fn_bytes, sizeof(fn)))
@@ -70,12 +70,11 @@ static int call_check_policy(const struct inject *inj, const char **ret_why)
 						      "its seccomp filter does not allow rt_sigreturn";
 	else if (r < 0)
 		*ret_why = "its seccomp filters can't be read";
-	if (r < 0)
-		return -EACCES;
-	/* The filters would let us through; suspended, they don't cost or log anything either. */
-	r = trace_suspend_seccomp(inj->tid);
-	if (r < 0)
-		*ret_why = "its seccomp filters can't be suspended";
+	/*
+	 * PTRACE_O_SUSPEND_SECCOMP is not used: it would lift the sandbox of a
+	 * target that has prepared for the moment, and a filter that lets the
+	 * call through needs no lifting.
+	 */
 	return r < 0 ? -EACCES : 0;
 }
 
@@ -140,7 +139,7 @@ static int call_prepare(struct inject *inj, const struct inject_code *code, cons
 	if (r < 0)
 		return r;
 	/* Inside a system call a thread is in no restartable sequence: they forbid system calls. */
-	r = arch_in_syscall(&inj->regs) ? 0 : trace_in_rseq(inj->tid, inj->regs.rip);
+	r = arch_in_syscall(&inj->regs) ? 0 : trace_in_rseq(inj->tid, inj->target->mem_fd, inj->regs.rip);
 	if (r != 0)
 		return r < 0 ? r : -EAGAIN;
 	r = call_check_policy(inj, ret_why);
@@ -152,7 +151,7 @@ static int call_prepare(struct inject *inj, const struct inject_code *code, cons
 		r = call_check_room(inj, stack);
 	if (r == 0)
 		/* Below the red zone of a stopped thread: dead memory, whatever we write. */
-		r = trace_write(inj->tid, inj->chain.base, inj->chain.image, inj->chain.len);
+		r = trace_write(inj->target->mem_fd, inj->chain.base, inj->chain.image, inj->chain.len);
 	return r;
 }
 
@@ -226,7 +225,7 @@ static int call_handle_stop(struct inject *inj, int status)
 	if (EVENT(status) == PTRACE_EVENT_STOP && sig != SIGTRAP) {
 		/* Somebody stopped the process: it stays stopped, and finishes the chain when it goes on. */
 		inject_release(inj, NULL, 0);
-		return -EINPROGRESS;
+		return -EBUSY;
 	}
 	if (EVENT(status) == PTRACE_EVENT_EXEC) {
 		/* Another thread has replaced the program: what we knew is gone, and so is the chain. */

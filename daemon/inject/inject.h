@@ -31,6 +31,7 @@ struct inject;
 struct inject_target {
 	pid_t pid;
 	int piddir; /* /proc/PID, pins the identity */
+	int mem_fd; /* /proc/PID/mem for reading and writing, pins the memory */
 	uint64_t sig_cgt; /* signals with a handler, from status */
 	bool seccomp; /* some filter is on */
 	struct arch_xstate_info xstate;
@@ -78,11 +79,11 @@ void inject_where(const struct inject *inj, struct inject_stop *ret);
  * Before the commit, nothing has been changed:
  *   -EAGAIN  a signal with a handler is pending, or rseq: try another moment
  *   -ENOSPC  not enough room on this stack       -ESTALE  the code is not what was read
- *   -EACCES  a seccomp filter forbids it (*ret_why) or can't be suspended
+ *   -EACCES  a seccomp filter would forbid it (*ret_why) or can't be read
  *   -EOPNOTSUPP syscall user dispatch, AMX, no free signal (*ret_why)
  * After it:
  *   0 done · -EINPROGRESS deadline passed, the thread finishes alone and then
- *   goes on as before · -EFAULT the call faulted, the thread was put back
+ *   goes on as before · -EBUSY the same, somebody stopped it by a signal · -EFAULT the call faulted, the thread was put back
  *   -ESRCH the thread died meanwhile
  */
 int inject_call(struct inject *inj, const struct inject_code *code, const struct inject_stack *stack,

@@ -16,8 +16,8 @@
 #define PICK_THREADS_MAX 1024 /* looked at per round; more threads than that don't make the choice better */
 #define PICK_CANDIDATES 16
 #define PICK_STOP_NS (20 * 1000000ull) /* a thread that doesn't stop in 20 ms is in a bad state */
-#define PICK_PAUSE_MIN_NS 200000ul
-#define PICK_PAUSE_SPAN_NS 1300000ul
+#define PICK_PAUSE_FIRST_NS 500000ul
+#define PICK_PAUSE_LAST_NS 20000000ul
 #define FUTEX_NR 202
 
 struct candidate {
@@ -33,7 +33,9 @@ struct pick {
 	const struct inject_search *search;
 	struct candidate sleeping[PICK_CANDIDATES], running[PICK_CANDIDATES];
 	size_t nsleeping, nrunning;
+	size_t nskip, nseen; /* sleepers that earlier rounds have tried in vain; all seen in this one */
 	struct inject_found found;
+	unsigned long pause_ns;
 	unsigned int seed;
 };
 
@@ -75,8 +77,10 @@ static void pick_insert(struct candidate *v, size_t *n, const struct candidate *
 
 	while (at > 0 && (v[at - 1].rank > c->rank || (v[at - 1].rank == c->rank && v[at - 1].tid == leader)))
 		at--;
-	if (at >= PICK_CANDIDATES)
+	/* The leader keeps a place: it may be the only one of many that can be used. */
+	if (at >= PICK_CANDIDATES && c->tid != leader)
 		return;
+	at = MIN(at, (size_t)PICK_CANDIDATES - 1);
 	if (*n < PICK_CANDIDATES)
 		(*n)++;
 	memmove(&v[at + 1], &v[at], (*n - at - 1) * sizeof(*v));
@@ -97,6 +101,8 @@ static int pick_look(struct pick *p, pid_t tid)
 	if (pick_parse_syscall(text, &c, args) < 0)
 		return 0;
 	if (c.nr == FUTEX_NR && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
+		return 0;
+	if (c.rank && tid != p->target->pid && p->nseen++ < p->nskip)
 		return 0;
 	if (c.rank)
 		pick_insert(p->sleeping, &p->nsleeping, &c, p->target->pid);
@@ -121,7 +127,7 @@ static int pick_list(struct pick *p)
 	if (!dir)
 		return errno == ENOENT ? -ESRCH : -errno;
 	(void)TAKE_FD(fd);
-	p->nsleeping = p->nrunning = 0;
+	p->nsleeping = p->nrunning = p->nseen = 0;
 	while (seen < PICK_THREADS_MAX && (errno = 0, de = readdir(dir))) {
 		pid_t tid;
 		int r;
@@ -202,19 +208,26 @@ static int pick_try_all(struct pick *p, const struct candidate *v, size_t n)
 	return -EAGAIN;
 }
 
-/* Irregular, so that we don't run in step with a periodic program. */
+/* Irregular, so that we don't run in step with a periodic program; longer and longer, since each look costs it time. */
 static void pick_pause(struct pick *p)
 {
-	struct timespec ts = { .tv_nsec = (long)(PICK_PAUSE_MIN_NS +
-						 (unsigned int)rand_r(&p->seed) % PICK_PAUSE_SPAN_NS) };
+	unsigned long ns = p->pause_ns / 2 + (unsigned long)rand_r(&p->seed) % p->pause_ns;
+	struct timespec ts = { .tv_nsec = (long)ns };
 
 	(void)nanosleep(&ts, NULL);
+	p->pause_ns = MIN(p->pause_ns + p->pause_ns / 8, PICK_PAUSE_LAST_NS);
+	/* Other sleepers next time, if there are more than fit. */
+	p->nskip = p->nseen > p->nskip + PICK_CANDIDATES ? p->nskip + PICK_CANDIDATES : 0;
 }
 
 int inject_pick(const struct inject_target *target, const struct inject_prover *prover,
 		const struct inject_search *search, struct inject_found *ret)
 {
-	struct pick p = { .target = target, .prover = prover, .search = search, .seed = (unsigned int)clock_ns() };
+	struct pick p = { .target = target,
+			  .prover = prover,
+			  .search = search,
+			  .pause_ns = PICK_PAUSE_FIRST_NS,
+			  .seed = (unsigned int)clock_ns() };
 	int r;
 
 	for (;;) {

@@ -2,10 +2,11 @@
 /*
  * Would the target's own seccomp filters let a chain finish without us?
  *
- * PTRACE_O_SUSPEND_SECCOMP helps only while we live. If we die, the chain's
- * rt_sigreturn and the system calls of the injected function run under the
- * filters again, so those are evaluated beforehand: classic BPF over struct
- * seccomp_data (Documentation/userspace-api/seccomp_filter.rst).
+ * The chain's rt_sigreturn and the system calls of the injected function run
+ * under the target's filters, so those are evaluated beforehand: classic BPF
+ * over struct seccomp_data (Documentation/userspace-api/seccomp_filter.rst).
+ * Suspending them (PTRACE_O_SUSPEND_SECCOMP) is no way out: it ends with our
+ * life, and meanwhile frees a hostile target of its sandbox.
  */
 #ifndef RECLAIM_INJECT_SECCOMP_H
 #define RECLAIM_INJECT_SECCOMP_H

@@ -153,12 +153,14 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 	if (r == 0)
 		r = inject_wait_stop(inj, deadline_ns);
 	if (r == 0)
-		r = inject_is_member(target, tid);
-	if (r == 0)
 		r = trace_getregs(tid, &inj->regs);
 	if (r < 0)
 		return r;
+	/* Known before anything else can fail, so that letting go is right for whoever this thread turns out to be. */
 	inj->restart = restart_classify(&inj->regs);
+	r = inject_is_member(target, tid);
+	if (r < 0)
+		return r;
 	*ret = TAKE_PTR(inj);
 	return 0;
 }

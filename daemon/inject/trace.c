@@ -20,7 +20,6 @@
 #ifndef PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG
 #define PTRACE_GET_SYSCALL_USER_DISPATCH_CONFIG 0x4211
 #endif
-#define RSEQ_SIGNATURE_SIZE 4
 
 static long trace_op(const char *name, int request, pid_t tid, void *addr, void *data)
 {
@@ -162,12 +161,6 @@ int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max)
 	return (int)trace_op("peeksiginfo", PTRACE_PEEKSIGINFO, tid, &args, info);
 }
 
-int trace_suspend_seccomp(pid_t tid)
-{
-	return trace_op0("setoptions", PTRACE_SETOPTIONS, tid, NULL,
-			 (void *)(uintptr_t)(PTRACE_O_TRACESYSGOOD | PTRACE_O_TRACEEXEC | PTRACE_O_SUSPEND_SECCOMP));
-}
-
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns)
 {
 	long n = trace_op("seccomp_get_filter", PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, NULL);
@@ -179,7 +172,7 @@ int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_
 	return (int)trace_op("seccomp_get_filter", PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, insns);
 }
 
-int trace_in_rseq(pid_t tid, uint64_t ip)
+int trace_in_rseq(pid_t tid, int mem_fd, uint64_t ip)
 {
 	/* struct ptrace_rseq_configuration, Linux 5.13 */
 	struct {
@@ -202,12 +195,12 @@ int trace_in_rseq(pid_t tid, uint64_t ip)
 	if (!conf.abi_pointer)
 		return 0;
 	/* rseq_cs lies 8 bytes into struct rseq */
-	r = trace_read(tid, conf.abi_pointer + 8, &cs_ptr, sizeof(cs_ptr));
+	r = trace_read(mem_fd, conf.abi_pointer + 8, &cs_ptr, sizeof(cs_ptr));
 	if (r < 0)
 		return r;
 	if (!cs_ptr)
 		return 0;
-	r = trace_read(tid, cs_ptr, &cs, sizeof(cs));
+	r = trace_read(mem_fd, cs_ptr, &cs, sizeof(cs));
 	if (r < 0)
 		return r;
 	return ip - cs.start_ip < cs.post_commit_offset;
@@ -249,28 +242,29 @@ int trace_signal(pid_t pid, pid_t tid, int sig)
 	return r;
 }
 
-static int trace_vm(long nr, pid_t pid, uint64_t addr, void *buf, size_t len)
+static int trace_mem_result(ssize_t n, size_t len)
 {
-	struct iovec local = { .iov_base = buf, .iov_len = len };
-	struct iovec remote = { .iov_base = (void *)(uintptr_t)addr, .iov_len = len };
-	long r;
+	if (n < 0)
+		return errno == EIO ? -EFAULT : -errno;
+	return (size_t)n == len ? 0 : -EFAULT;
+}
 
-	fault_before(nr == SYS_process_vm_writev ? "write" : "read");
-	r = syscall(nr, pid, &local, 1ul, &remote, 1ul, 0ul);
-	if (r < 0)
-		r = -errno;
+int trace_read(int mem_fd, uint64_t addr, void *buf, size_t len)
+{
+	int r;
+
+	fault_before("read");
+	r = trace_mem_result(pread(mem_fd, buf, len, (off_t)addr), len);
 	fault_after();
-	if (r < 0)
-		return (int)r;
-	return (size_t)r == len ? 0 : -EFAULT;
+	return r;
 }
 
-int trace_read(pid_t pid, uint64_t addr, void *buf, size_t len)
+int trace_write(int mem_fd, uint64_t addr, const void *buf, size_t len)
 {
-	return trace_vm(SYS_process_vm_readv, pid, addr, buf, len);
-}
+	int r;
 
-int trace_write(pid_t pid, uint64_t addr, const void *buf, size_t len)
-{
-	return trace_vm(SYS_process_vm_writev, pid, addr, (void *)buf, len);
+	fault_before("write");
+	r = trace_mem_result(pwrite(mem_fd, buf, len, (off_t)addr), len);
+	fault_after();
+	return r;
 }

@@ -49,9 +49,6 @@ int trace_setsigmask(pid_t tid, uint64_t mask) __must_check;
  */
 int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max) __must_check;
 
-/* Adds PTRACE_O_SUSPEND_SECCOMP. -EPERM: no CAP_SYS_ADMIN, or we are under a filter ourselves. */
-int trace_suspend_seccomp(pid_t tid) __must_check;
-
 /* One cBPF program of the thread's seccomp filters (newest first): number of instructions, -ENOENT at the end. */
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns) __must_check;
 
@@ -60,7 +57,7 @@ int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_
  * around @ip? 0 no, 1 yes, -errno when it can't be told (Linux < 5.13: 0,
  * since PTRACE_GET_RSEQ_CONFIGURATION is missing and nothing can be read).
  */
-int trace_in_rseq(pid_t tid, uint64_t ip) __must_check;
+int trace_in_rseq(pid_t tid, int mem_fd, uint64_t ip) __must_check;
 
 /* Syscall user dispatch: 1 on, 0 off, -EOPNOTSUPP when the kernel can't tell (< 6.4). */
 int trace_user_dispatch(pid_t tid) __must_check;
@@ -69,8 +66,12 @@ int trace_cont(pid_t tid, int sig) __must_check;
 int trace_detach(pid_t tid, int sig) __must_check;
 int trace_signal(pid_t pid, pid_t tid, int sig) __must_check;
 
-/* Whole ranges or an error: -EFAULT when part of it is not there. */
-int trace_read(pid_t pid, uint64_t addr, void *buf, size_t len) __must_check;
-int trace_write(pid_t pid, uint64_t addr, const void *buf, size_t len) __must_check;
+/*
+ * Memory of the target through an open /proc/PID/mem, never by pid: the fd is
+ * bound to the memory that was looked at. After an exec, of a set-user-id
+ * program say, it leads nowhere. Whole ranges or -EFAULT.
+ */
+int trace_read(int mem_fd, uint64_t addr, void *buf, size_t len) __must_check;
+int trace_write(int mem_fd, uint64_t addr, const void *buf, size_t len) __must_check;
 
 #endif

@@ -9,25 +9,30 @@
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
+#include "base/procfs.h"
+
 #define MODULES_MAX 4096
 #define HEADERS_MAX (64 + 256 * 56)
 
-static int module_fd_map_files(int piddir, const struct map *map)
+static int module_path_map_files(int piddir, const struct map *map)
 {
 	char path[80];
 
 	(void)snprintf(path, sizeof(path), "map_files/%llx-%llx", (unsigned long long)map->start,
 		       (unsigned long long)map->end);
-	return openat(piddir, path, O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	return openat(piddir, path, O_PATH | O_CLOEXEC);
 }
 
-/* For callers without CAP_CHECKPOINT_RESTORE. Names resolve inside the target's root: symlinks can't lead us out. */
-static int module_fd_root(int piddir, const struct map *map)
+/*
+ * For callers without CAP_CHECKPOINT_RESTORE, who act with their own rights
+ * only. Names resolve inside the target's root: symlinks can't lead us out.
+ */
+static int module_path_root(int piddir, const struct map *map)
 {
 	_cleanup_close_ int root = openat(piddir, "root", O_PATH | O_CLOEXEC);
 	struct open_how how = {
-		.flags = O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY,
-		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS,
+		.flags = O_PATH | O_CLOEXEC,
+		.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS | RESOLVE_NO_SYMLINKS,
 	};
 
 	if (root < 0 || map->name[0] != '/' || (map->flags & MAP_F_DELETED))
@@ -35,22 +40,31 @@ static int module_fd_root(int piddir, const struct map *map)
 	return (int)syscall(SYS_openat2, root, map->name, &how, sizeof(how));
 }
 
-/* -1 when it can't be had; regular files only, reading anything else may have effects. */
+/*
+ * The file's fd, -ENOENT when it can't be had, -EMFILE. Looked at before it is
+ * opened: opening a device or a FIFO can have effects.
+ */
 static int module_fd(int piddir, const struct map *map)
 {
-	_cleanup_close_ int fd = module_fd_map_files(piddir, map);
+	_cleanup_close_ int path = module_path_map_files(piddir, map);
+	bool by_name = path < 0 && (errno == EPERM || errno == EACCES);
 	struct stat st;
+	int fd;
 
-	if (fd < 0)
-		fd = module_fd_root(piddir, map);
-	if (fd < 0 || fstat(fd, &st) < 0 || !S_ISREG(st.st_mode) || st.st_ino != map->inode)
-		return -1;
-	return TAKE_FD(fd);
+	if (by_name)
+		path = module_path_root(piddir, map);
+	if (path < 0)
+		return errno == EMFILE ? -EMFILE : -ENOENT;
+	if (fstat(path, &st) < 0 || !S_ISREG(st.st_mode) || (by_name && st.st_ino != map->inode))
+		return -ENOENT;
+	fd = procfs_reopen(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
+	return fd == -EMFILE ? fd : fd < 0 ? -ENOENT : fd;
 }
 
 static int modules_add(int piddir, const struct map *map, struct modules *m)
 {
 	struct module *v;
+	int fd;
 
 	if (m->n >= MODULES_MAX)
 		return -E2BIG;
@@ -58,12 +72,15 @@ static int modules_add(int piddir, const struct map *map, struct modules *m)
 	if (!v)
 		return -ENOMEM;
 	m->v = v;
+	fd = module_fd(piddir, map);
+	if (fd == -EMFILE)
+		return fd;
 	m->v[m->n++] = (struct module){
 		.start = map->start,
 		.end = map->end,
 		.offset = map->offset,
 		.name = map->name,
-		.fd = module_fd(piddir, map),
+		.fd = MAX(fd, -1),
 	};
 	return 0;
 }
@@ -147,6 +164,19 @@ int module_verify(struct module *mod, struct remote *mem)
 	}
 	mod->verified = true;
 	return 0;
+}
+
+bool module_is_linker(struct module *mod)
+{
+	struct object_sym sym;
+
+	return module_load(mod) == 0 && object_func(&mod->object, false, "_dl_allocate_tls", &sym) == 0;
+}
+
+bool module_same(const struct module *a, const struct module *b)
+{
+	return a && b && a->state == MODULE_READY && b->state == MODULE_READY && a->bias == b->bias &&
+	       !strcmp(a->name, b->name);
 }
 
 const char *module_basename(const struct module *mod)

@@ -36,7 +36,7 @@ struct modules {
  * Opens what @maps names, through /proc/PID/map_files (the very file, also
  * when deleted or in another mount namespace), else below /proc/PID/root when
  * the caller may not use map_files. A file that can't be opened is a module
- * without content, not an error. 0, -E2BIG, -ENOMEM.
+ * without content, not an error. 0, -E2BIG, -EMFILE, -ENOMEM.
  */
 int modules_open(int piddir, const struct maps *maps, struct modules *ret) __must_check;
 void modules_close(struct modules *m);
@@ -49,6 +49,12 @@ int module_load(struct module *mod) __must_check;
 
 /* Compares the file's headers with what is mapped (once). 0, -ESTALE, -ENOEXEC. */
 int module_verify(struct module *mod, struct remote *mem) __must_check;
+
+/* Is it a dynamic linker (that a program was started through by name)? */
+bool module_is_linker(struct module *mod);
+
+/* Parts of the same loaded file: its text may be mapped in several pieces. */
+bool module_same(const struct module *a, const struct module *b);
 
 /* Last component of its name. */
 const char *module_basename(const struct module *mod);

@@ -3,22 +3,37 @@
 
 #include <errno.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #define PAGE 4096ull
 #define PHDRS_MAX 256
+#define SHDRS_MAX 4096
+#define SPARSE_MIN (16ll << 20)
 #define SYMS_MAX 4000000u
+
+/* A file that is mostly holes is no program: reading it only makes memory out of nothing. */
+static bool object_is_sparse(int fd)
+{
+	struct stat st;
+
+	return fstat(fd, &st) < 0 || (st.st_size > SPARSE_MIN && st.st_blocks < st.st_size / 512 / 4);
+}
 
 int object_open(int fd, struct object *ret)
 {
 	struct object o = { 0 };
+	size_t nshdr;
 
+	if (object_is_sparse(fd))
+		return -ENOEXEC;
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return -ENOSYS;
 	o.elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	if (!o.elf)
 		return -ENOEXEC;
 	if (elf_kind(o.elf) != ELF_K_ELF || !gelf_getehdr(o.elf, &o.ehdr) || gelf_getclass(o.elf) != ELFCLASS64 ||
-	    o.ehdr.e_machine != EM_X86_64 || elf_getphdrnum(o.elf, &o.nphdr) < 0 || o.nphdr > PHDRS_MAX) {
+	    o.ehdr.e_machine != EM_X86_64 || elf_getphdrnum(o.elf, &o.nphdr) < 0 || o.nphdr > PHDRS_MAX ||
+	    elf_getshdrnum(o.elf, &nshdr) < 0 || nshdr > SHDRS_MAX) {
 		object_close(&o);
 		return -ENOEXEC;
 	}
@@ -60,13 +75,16 @@ static bool object_load(const struct object *o, size_t i, GElf_Phdr *ret)
 int object_bias(const struct object *o, uint64_t start, uint64_t offset, uint64_t *ret)
 {
 	for (size_t i = 0; i < o->nphdr; i++) {
+		uint64_t from;
 		GElf_Phdr ph;
 
 		if (!object_load(o, i, &ph) || !(ph.p_flags & PF_X))
 			continue;
-		if ((ph.p_offset & ~(PAGE - 1)) != offset)
+		/* The text may be mapped in pieces, after mprotect() or mlock() of a part. */
+		from = ph.p_offset & ~(PAGE - 1);
+		if (offset < from || offset - from >= ph.p_filesz + (ph.p_offset - from))
 			continue;
-		*ret = start - (ph.p_vaddr & ~(PAGE - 1));
+		*ret = start - (offset - from) - (ph.p_vaddr & ~(PAGE - 1));
 		return 0;
 	}
 	return -ENOENT;

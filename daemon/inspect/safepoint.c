@@ -41,7 +41,7 @@ static int walk_root(struct walk *w, const struct unwind_frame *f)
 	const uint64_t entry = w->sp->target->at_entry;
 
 	/* crt1.o's _start is some 40 bytes long. */
-	w->program_root = f->module == w->sp->program && f->pc >= entry && f->pc < entry + 64;
+	w->program_root = module_same(f->module, w->sp->program) && f->pc >= entry && f->pc < entry + 64;
 	w->thread_root = root_is_thread(f);
 	if (!w->program_root && !w->thread_root)
 		return verdict_unsafe(w->verdict, "its stack does not begin where a program's or thread's does");
@@ -58,9 +58,9 @@ static int walk_frame(void *ctx, const struct unwind_frame *f)
 		return walk_root(w, f);
 	if (f->signal)
 		return verdict_unsafe(w->verdict, "it is in a signal handler");
-	if (f->module == w->sp->linker)
+	if (module_same(f->module, w->sp->linker))
 		return verdict_unsafe(w->verdict, "it is in the dynamic linker");
-	what = f->module == w->sp->libc ? ranges_find(&w->sp->ranges, f->vaddr) : NULL;
+	what = module_same(f->module, w->sp->libc) ? ranges_find(&w->sp->ranges, f->vaddr) : NULL;
 	if (what)
 		return verdict_unsafe(w->verdict, "it is in %s", what);
 	return 0;

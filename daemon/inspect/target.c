@@ -4,6 +4,7 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <sys/stat.h>
 
 #include "base/procfs.h"
 
@@ -30,6 +31,17 @@ static int target_read_auxv(int piddir, struct target *t)
 	return 0;
 }
 
+/* A program is a regular file that somebody has executed; what it is now is looked at before it is opened. */
+static int target_open_exe(int piddir)
+{
+	_cleanup_close_ int path = openat(piddir, "exe", O_PATH | O_CLOEXEC);
+	struct stat st;
+
+	if (path < 0 || fstat(path, &st) < 0 || !S_ISREG(st.st_mode))
+		return -1;
+	return MAX(procfs_reopen(path, O_RDONLY | O_NONBLOCK | O_NOCTTY), -1);
+}
+
 int target_open(int piddir, struct target *ret)
 {
 	_cleanup_(target_close) struct target t = { .mem_fd = -1, .exe_fd = -1 };
@@ -39,7 +51,7 @@ int target_open(int piddir, struct target *ret)
 	t.mem_fd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
 	if (t.mem_fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
-	t.exe_fd = openat(piddir, "exe", O_RDONLY | O_CLOEXEC | O_NONBLOCK | O_NOCTTY);
+	t.exe_fd = target_open_exe(piddir);
 	r = maps_read(piddir, TARGET_MAPS_MAX, &t.maps);
 	if (r == 0)
 		r = target_read_auxv(piddir, &t);

@@ -148,6 +148,9 @@ static void trim_pick_failed(const struct remedy_site *site, int r, const struct
 	case -ESRCH:
 		result_set(ret, REMEDY_GONE, "it has exited");
 		break;
+	case -ETIME:
+		result_set(ret, REMEDY_REFUSED, "the proof of a safe point took too long: the machine is too busy");
+		break;
 	case -EPIPE:
 		result_set(ret, REMEDY_FAILED, "the reader failed on its stack");
 		break;
@@ -162,6 +165,10 @@ static void trim_call_failed(int r, const char *why, struct remedy_result *ret)
 	switch (r) {
 	case -EINPROGRESS:
 		result_set(ret, REMEDY_TIMEOUT, "malloc_trim had not returned in time; it finishes by itself");
+		break;
+	case -EBUSY:
+		result_set(ret, REMEDY_TIMEOUT,
+			   "it was stopped by a signal meanwhile; malloc_trim ends when it is continued");
 		break;
 	case -EFAULT:
 		result_set(ret, REMEDY_FAILED, "malloc_trim faulted; the thread was put back, its heap is damaged");

@@ -2,6 +2,7 @@
 #include "worker/injector.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/clock.h"
@@ -28,6 +29,7 @@ struct injector {
 	struct reader reader;
 	struct inject_target target;
 	uint64_t deadline_ns;
+	int mem_fd;
 	char why[128]; /* of the last proof that failed */
 };
 
@@ -37,7 +39,7 @@ static void injector_end(struct injector *in, enum worker_outcome outcome, const
 	text_format(in->res->reason, sizeof(in->res->reason), "%s", reason);
 }
 
-/* -EPIPE whatever the reader's failure: -ETIMEDOUT would mean the target's. */
+/* -ETIME when the reader is too slow, -EPIPE when it failed: -ETIMEDOUT would mean the target. */
 static int injector_judge(struct injector *in, const struct cpu_regs *regs, struct safepoint_verdict *ret)
 {
 	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .regs = *regs };
@@ -45,7 +47,7 @@ static int injector_judge(struct injector *in, const struct cpu_regs *regs, stru
 	int r = reader_ask(&in->reader, &req, clock_ns() + PROVE_NS, &reply);
 
 	if (r < 0 || reply.error)
-		return -EPIPE;
+		return r == -ETIMEDOUT ? -ETIME : -EPIPE;
 	if (!reply.verdict.safe)
 		text_format(in->why, sizeof(in->why), "%s", reply.verdict.why);
 	*ret = reply.verdict;
@@ -143,7 +145,8 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
 	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
-	if (pstatus_read(in->subject.piddir, &after) == 0) {
+	/* What exits or runs another program hasn't given its memory back to us. */
+	if (result.outcome != REMEDY_GONE && pstatus_read(in->subject.piddir, &after) == 0) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		in->res->rss_after = injector_rss(&after);
 	}
@@ -186,6 +189,11 @@ static bool injector_step(struct injector *in, uint32_t bit)
 	return in->res->outcome == WORKER_NOTHING;
 }
 
+static void injector_denied(struct injector *in)
+{
+	injector_end(in, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it");
+}
+
 static bool injector_open(struct injector *in)
 {
 	struct reader_request req = { .magic = READER_MAGIC, .op = READER_OPEN };
@@ -204,11 +212,16 @@ static bool injector_open(struct injector *in)
 		break;
 	case -EACCES:
 	case -EPERM:
-		injector_end(in, WORKER_DENIED,
-			     "not permitted: tracing it needs root, or the same user and ptrace_scope 0");
+		injector_denied(in);
 		break;
 	case -ETIMEDOUT:
 		injector_end(in, WORKER_TIMEOUT, "opening its files took too long");
+		break;
+	case -EMFILE:
+		injector_end(in, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)");
+		break;
+	case -E2BIG:
+		injector_end(in, WORKER_REFUSED, "it has too many mappings to look at");
 		break;
 	default:
 		text_format(in->res->reason, sizeof(in->res->reason), "failed to open its memory and files: %s",
@@ -219,13 +232,31 @@ static bool injector_open(struct injector *in)
 	return false;
 }
 
+/* Bound to the memory of now: whatever the process executes later, nothing of ours gets into it. */
+static bool injector_open_memory(struct injector *in)
+{
+	in->mem_fd = openat(in->subject.piddir, "mem", O_RDWR | O_CLOEXEC);
+	if (in->mem_fd >= 0)
+		return true;
+	if (errno == EACCES || errno == EPERM)
+		injector_denied(in);
+	else if (errno == ESRCH || errno == ENOENT)
+		injector_end(in, WORKER_GONE, "it has exited");
+	else
+		injector_end(in, WORKER_FAILED, strerror(errno));
+	return false;
+}
+
 static void injector_work(struct injector *in)
 {
 	struct worker_result *res = in->res;
 
+	if (!injector_open_memory(in))
+		return;
 	in->target = (struct inject_target){
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
+		.mem_fd = in->mem_fd,
 		.sig_cgt = in->subject.status.sig_cgt,
 		.seccomp = in->subject.status.seccomp != 0,
 	};
@@ -250,6 +281,7 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 		.res = ret,
 		.subject = { .root = -1, .piddir = -1 },
 		.reader = { .fd = -1 },
+		.mem_fd = -1,
 		.deadline_ns = clock_ns() + req->timeout_us * 1000,
 	};
 	int r = trace_init();
@@ -272,5 +304,6 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 	else
 		ret->outcome = WORKER_REFUSED;
 	reader_stop(&in.reader);
+	closep(&in.mem_fd);
 	subject_close(&in.subject);
 }

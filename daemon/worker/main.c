@@ -1,14 +1,18 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* reclaim-worker: started by reclaimctl or the daemon for one target, see reclaim/worker.h. */
 #include <errno.h>
+#include <signal.h>
 #include <stdio.h>
 #include <string.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
+#include <sys/time.h>
 
 #include "worker/injector.h"
 
 #define TIMEOUT_MIN_US 1000ull
 #define TIMEOUT_MAX_US 3600000000ull
+#define WORKER_GRACE_US 700000ull /* less than the client's second */
 #define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
 #define FLAGS_KNOWN (WORKER_F_DRY_RUN | WORKER_F_FORCE)
 
@@ -29,6 +33,23 @@ static int request_receive(struct worker_request *ret)
 	return 0;
 }
 
+/*
+ * Our death harms no target, a worker that hangs for ever would: whatever it
+ * waits for, SIGALRM ends it soon after its deadline. It doesn't outlive
+ * whoever asked either.
+ */
+static int worker_end_by(uint64_t timeout_us)
+{
+	const uint64_t us = timeout_us + WORKER_GRACE_US;
+	const struct itimerval timer = {
+		.it_value = { .tv_sec = (time_t)(us / 1000000), .tv_usec = (suseconds_t)(us % 1000000) },
+	};
+
+	if (signal(SIGALRM, SIG_DFL) == SIG_ERR || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0)
+		return -errno;
+	return setitimer(ITIMER_REAL, &timer, NULL) < 0 ? -errno : 0;
+}
+
 int main(int argc, char **argv)
 {
 	static struct worker_result result;
@@ -44,6 +65,11 @@ int main(int argc, char **argv)
 	if (r < 0) {
 		(void)fprintf(stderr, "reclaim-worker: no valid request on fd %d: %s\n", WORKER_FD, strerror(-r));
 		return 2;
+	}
+	r = worker_end_by(req.timeout_us);
+	if (r < 0) {
+		(void)fprintf(stderr, "reclaim-worker: failed to set its deadline: %s\n", strerror(-r));
+		return 1;
 	}
 	result = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req.pid };
 	injector_run(&req, &result);

@@ -7,12 +7,15 @@
 #include <linux/kcmp.h>
 #include <stdlib.h>
 #include <sys/syscall.h>
+#include <time.h>
 
 #include "base/parse.h"
 #include "base/procfs.h"
 #include "base/text.h"
 
 #define ANCESTORS_MAX 1024
+#define D_STATE_LOOKS 20
+#define D_STATE_PAUSE_NS 10000000
 #define CHILDREN_MAX (1024 * 1024)
 
 int subject_open(const struct worker_request *req, struct subject *ret)
@@ -68,8 +71,26 @@ static bool precheck_kin(const struct subject *s, char *why, size_t size)
 	return true;
 }
 
+/* Everybody is in D for a moment now and then, on a page fault or a disk: only who stays there is refused. */
+static char precheck_settled_state(const struct subject *s)
+{
+	const struct timespec pause = { .tv_nsec = D_STATE_PAUSE_NS };
+	char state = s->status.state;
+
+	for (unsigned int i = 0; state == 'D' && i < D_STATE_LOOKS; i++) {
+		struct pstat now;
+
+		(void)nanosleep(&pause, NULL);
+		if (pstat_read(s->piddir, &now) < 0)
+			return 'X';
+		state = now.state;
+	}
+	return state;
+}
+
 static bool precheck_state(const struct subject *s, char *why, size_t size)
 {
+	const char state = precheck_settled_state(s);
 	static const struct {
 		char state;
 		const char *why;
@@ -80,7 +101,7 @@ static bool precheck_state(const struct subject *s, char *why, size_t size)
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(states); i++) {
-		if (s->status.state == states[i].state) {
+		if (state == states[i].state) {
 			text_format(why, size, "%s", states[i].why);
 			return false;
 		}

@@ -2,6 +2,8 @@
 #include "worker/reader.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
@@ -9,12 +11,14 @@
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "worker/sandbox.h"
 
 #define READER_FDS 8192
+#define READER_REAP_TRIES 500 /* of 100 us */
 
 /* ---- the reader's own side ---- */
 
@@ -28,13 +32,15 @@ struct reader_state {
 
 static void reader_describe(struct reader_state *st, int r)
 {
-	const struct module *program = target_program(&st->target);
+	struct module *program = target_program(&st->target);
 
 	/* Its own auxiliary vector is of 32-bit words, so nothing else is known about such a program. */
 	if (st->target.exe_fd >= 0 && object_is_32bit(st->target.exe_fd))
 		text_format(st->refusal, sizeof(st->refusal), "it is a 32-bit (or x32) program");
 	else if (!program || program->fd < 0)
 		text_format(st->refusal, sizeof(st->refusal), "its program file can't be read");
+	else if (r == -ENOTSUP && !st->target.at_base && program && module_is_linker(program))
+		text_format(st->refusal, sizeof(st->refusal), "it was started through the dynamic linker by name");
 	else if (r == -ENOTSUP && !st->target.at_base)
 		text_format(st->refusal, sizeof(st->refusal),
 			    "it is statically linked and has no symbols that name its malloc");
@@ -104,14 +110,37 @@ static void reader_raise_fds(void)
 	(void)setrlimit(RLIMIT_NOFILE, &rl);
 }
 
+/*
+ * Nothing that the injector or its starter had open comes along: the reader
+ * has its socket, the target's directory, and what it opens itself.
+ */
+static int reader_keep_two(int *fd, int *piddir)
+{
+#ifdef __SANITIZE_ADDRESS__
+	const unsigned int first = 3; /* reports go to stderr */
+#else
+	const unsigned int first = 2;
+#endif
+	int high_fd = fcntl(*fd, F_DUPFD_CLOEXEC, 16), high_dir = fcntl(*piddir, F_DUPFD_CLOEXEC, 16);
+
+	if (high_fd < 0 || high_dir < 0 || dup3(high_fd, 0, O_CLOEXEC) < 0 || dup3(high_dir, 1, O_CLOEXEC) < 0)
+		return -errno;
+	*fd = 0;
+	*piddir = 1;
+	return close_range(first, UINT_MAX, 0) < 0 ? -errno : 0;
+}
+
 static void reader_main(int fd, int piddir)
 {
 	struct reader_state st = { .target = { .mem_fd = -1, .exe_fd = -1 } };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, "reclaim-reader");
+	if (reader_keep_two(&fd, &piddir) < 0)
+		_exit(1);
 	reader_raise_fds();
 	st.open_error = target_open(piddir, &st.target);
+	closep(&piddir);
 	if (st.open_error == 0)
 		st.open_error = sandbox_enter();
 	for (;;) {
@@ -203,11 +232,14 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 
 void reader_stop(struct reader *rd)
 {
+	const struct timespec pause = { .tv_nsec = 100000 };
+
 	if (rd->pid <= 0)
 		return;
 	closep(&rd->fd);
 	(void)kill(rd->pid, SIGKILL);
-	while (waitpid(rd->pid, NULL, 0) < 0 && errno == EINTR)
-		;
+	/* It may sit in the kernel, on a file that hangs: then it dies when it can, and init reaps it. */
+	for (unsigned int i = 0; i < READER_REAP_TRIES && waitpid(rd->pid, NULL, WNOHANG) == 0; i++)
+		(void)nanosleep(&pause, NULL);
 	rd->pid = 0;
 }

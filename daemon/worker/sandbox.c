@@ -2,23 +2,70 @@
 #include "worker/sandbox.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <grp.h>
 #include <seccomp.h>
+#include <signal.h>
 #include <sys/capability.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
 #define SANDBOX_MEMORY (8ull << 30) /* address space: big libraries are mapped to be parsed */
+#define SANDBOX_DATA (512ull << 20) /* memory of its own: forged tables must not eat the machine's */
 #define SANDBOX_CPU_SECONDS 60
+#define SANDBOX_NOBODY 65534
 
 static const int sandbox_calls[] = {
-	SCMP_SYS(read),		SCMP_SYS(pread64),	  SCMP_SYS(recvfrom),	     SCMP_SYS(sendto),
-	SCMP_SYS(fstat),	SCMP_SYS(newfstatat),	  SCMP_SYS(lseek),	     SCMP_SYS(mmap),
-	SCMP_SYS(munmap),	SCMP_SYS(mremap),	  SCMP_SYS(mprotect),	     SCMP_SYS(madvise),
-	SCMP_SYS(brk),		SCMP_SYS(futex),	  SCMP_SYS(clock_gettime),   SCMP_SYS(close),
-	SCMP_SYS(rt_sigreturn), SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid),	     SCMP_SYS(gettid),
-	SCMP_SYS(exit),		SCMP_SYS(exit_group),	  SCMP_SYS(restart_syscall), SCMP_SYS(fcntl),
+	SCMP_SYS(read),		  SCMP_SYS(pread64),	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),	  SCMP_SYS(fstat),	SCMP_SYS(newfstatat),
+	SCMP_SYS(lseek),	  SCMP_SYS(munmap),	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),	  SCMP_SYS(brk),	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),  SCMP_SYS(close),	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid),	SCMP_SYS(gettid),
+	SCMP_SYS(exit),		  SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
 	SCMP_SYS(sysinfo), /* qsort() asks how much memory there is */
 };
+
+/* Allowed with these arguments only. F_SETOWN and F_SETSIG, for one, could kill any process. */
+static const struct {
+	int nr;
+	struct scmp_arg_cmp arg;
+} sandbox_filtered[] = {
+	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFD } },
+	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFL } },
+	{ SCMP_SYS(mmap), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
+	{ SCMP_SYS(mprotect), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
+};
+
+/* When memory runs out because of what we read, we are the ones to go. */
+static int sandbox_oom_first(void)
+{
+	_cleanup_close_ int fd = open("/proc/self/oom_score_adj", O_WRONLY | O_CLOEXEC);
+
+	return fd < 0 || write(fd, "1000", 4) != 4 ? -errno : 0;
+}
+
+/* Root's open fds stay, root's power over other processes and files goes. */
+static int sandbox_user(void)
+{
+	if (geteuid() != 0)
+		return 0;
+	if (setgroups(0, NULL) == 0 && setresgid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) == 0 &&
+	    setresuid(SANDBOX_NOBODY, SANDBOX_NOBODY, SANDBOX_NOBODY) == 0)
+		return 0;
+	/* A user namespace that knows no such user has no power outside of it. */
+	return errno == EINVAL || errno == EPERM ? 0 : -errno;
+}
+
+/* Changing the user has reset both. */
+static int sandbox_process(void)
+{
+	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
+	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
+		return -errno;
+	return 0;
+}
 
 static int sandbox_limits(void)
 {
@@ -27,6 +74,7 @@ static int sandbox_limits(void)
 		rlim_t value;
 	} limits[] = {
 		{ RLIMIT_AS, SANDBOX_MEMORY },
+		{ RLIMIT_DATA, SANDBOX_DATA },
 		{ RLIMIT_CPU, SANDBOX_CPU_SECONDS },
 		{ RLIMIT_FSIZE, 0 },
 		{ RLIMIT_CORE, 0 },
@@ -36,7 +84,7 @@ static int sandbox_limits(void)
 		struct rlimit rl = { .rlim_cur = limits[i].value, .rlim_max = limits[i].value };
 
 #ifdef __SANITIZE_ADDRESS__
-		if (limits[i].resource == RLIMIT_AS)
+		if (limits[i].resource == RLIMIT_AS || limits[i].resource == RLIMIT_DATA)
 			continue; /* the sanitizer's shadow memory alone is terabytes */
 #endif
 		if (setrlimit(limits[i].resource, &rl) < 0)
@@ -75,13 +123,22 @@ static int sandbox_filter(void)
 		if (r < 0)
 			return r;
 	}
+	for (size_t i = 0; i < ARRAY_SIZE(sandbox_filtered); i++) {
+		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, sandbox_filtered[i].nr, 1, &sandbox_filtered[i].arg);
+		if (r < 0)
+			return r;
+	}
 	return seccomp_load(ctx);
 }
 
 int sandbox_enter(void)
 {
-	int r = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0 ? -errno : 0;
+	int r = sandbox_oom_first();
 
+	if (r == 0)
+		r = sandbox_user();
+	if (r == 0)
+		r = sandbox_process();
 	if (r == 0)
 		r = sandbox_caps();
 	if (r == 0)

@@ -6,8 +6,9 @@
 #include "base/cleanup.h"
 
 /*
- * Drops all capabilities, bounds memory, CPU time and file sizes, and
- * installs a seccomp filter that leaves reading open fds, memory of its own,
+ * Becomes nobody, drops all capabilities, bounds memory, CPU time and file
+ * sizes, is first in line for the OOM killer, and installs a seccomp filter
+ * that leaves reading open fds, memory of its own that isn't executable,
  * time, and the socket. 0 or -errno; on failure the caller must not go on.
  */
 int sandbox_enter(void) __must_check;
