@@ -233,22 +233,27 @@ static size_t utf8_decode(const unsigned char *s, uint32_t *ret)
 	return len;
 }
 
-/* May this character go to a terminal as it is? */
-static bool is_harmless(uint32_t c)
+bool text_is_plain(uint32_t code)
 {
 	static const struct {
 		uint32_t first, last;
 	} refused[] = {
 		{ 0x00, 0x1f }, /* controls */
-		{ '\\', '\\' }, /* else an escape could be forged */
 		{ 0x7f, 0x9f }, /* DEL and C1 controls: U+009B is CSI to some terminals */
-		{ 0x061c, 0x061c }, { 0x200e, 0x200f }, /* marks that turn the writing direction */
+		{ 0x00ad, 0x00ad }, /* soft hyphen */
+		{ 0x061c, 0x061c }, /* mark that turns the writing direction */
+		{ 0x180e, 0x180e }, /* vowel separator without width */
+		{ 0x200b, 0x200f }, /* spaces and joiners without width, marks that turn the writing direction */
 		{ 0x2028, 0x202e }, /* line and paragraph separators, bidirectional embeddings and overrides */
+		{ 0x2060, 0x2064 }, /* word joiner, invisible operators */
 		{ 0x2066, 0x2069 }, /* bidirectional isolates */
+		{ 0xfeff, 0xfeff }, /* byte order mark */
+		{ 0xfff9, 0xfffb }, /* interlinear annotations */
+		{ 0xe0000, 0xe0fff }, /* tags: a second, invisible ASCII; and invisible variants */
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(refused); i++)
-		if (c >= refused[i].first && c <= refused[i].last)
+		if (code >= refused[i].first && code <= refused[i].last)
 			return false;
 
 	return true;
@@ -267,7 +272,8 @@ char *escape_text(const char *text, char *buf, size_t size)
 		uint32_t c = 0;
 		size_t taken = utf8_decode(s, &c), len = taken;
 
-		if (taken && is_harmless(c)) {
+		/* A backslash as it is would let an escape be forged. */
+		if (taken && c != '\\' && text_is_plain(c)) {
 			memcpy(piece, s, taken);
 		} else if (*s == '\n' || *s == '\t') {
 			len = (size_t)snprintf(piece, sizeof(piece), "\\%c", *s == '\n' ? 'n' : 't');

@@ -9,6 +9,7 @@
 #ifndef RECLAIM_BASE_PARSE_H
 #define RECLAIM_BASE_PARSE_H
 
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 #include <sys/types.h>
@@ -40,10 +41,13 @@ char *format_size(uint64_t bytes, char *buf, size_t size);
 /* "85us", "1.2ms", "3.4s", "2min 5s" into @buf (24 bytes are enough); returns @buf. */
 char *format_time_us(uint64_t us, char *buf, size_t size);
 
+/* May people be shown this character as it is? Not controls, not what is invisible or turns the writing direction. */
+bool text_is_plain(uint32_t code);
+
 /*
- * Copies hostile text for a terminal or a log line: control characters, DEL,
- * C1 controls, invalid UTF-8 (overlong forms and surrogates too), characters that
- * turn the writing direction and backslash become \xNN (newline \n, tab \t).
+ * Copies hostile text for a terminal or a log line: invalid UTF-8 (overlong forms
+ * and surrogates too) and what text_is_plain() is false for become \xNN per
+ * byte (newline \n, tab \t), and so does backslash.
  * Always NUL-terminates; truncates at a whole character or escape. Returns @buf.
  */
 char *escape_text(const char *s, char *buf, size_t size);
