@@ -67,7 +67,7 @@ static int worker_wait(const struct worker *w, struct pollfd *fds, nfds_t n, uin
  * Ends the worker and whatever it started (it leads its own process group) and
  * waits for it, but not for ever: one that sits in an uninterruptible sleep is
  * left to init. @grace_ns: how long it may take to exit by itself.
- * Returns its wait status, -1 when there is none.
+ * Returns its wait status, -1 when there is none or it is still there.
  */
 static int worker_end(struct worker *w, uint64_t grace_ns)
 {
@@ -118,22 +118,37 @@ static int spawn_attr(posix_spawnattr_t *attr)
 	return -r;
 }
 
+/*
+ * Opened here and not by the child, where its absence would look like that of
+ * the worker. Beyond the numbers that the child's own files get. fd or -errno.
+ */
+static int open_null(void)
+{
+	_cleanup_close_ int fd = open("/dev/null", O_RDWR | O_CLOEXEC | O_NOCTTY);
+	int high;
+
+	if (fd < 0)
+		return -errno;
+	high = fcntl(fd, F_DUPFD_CLOEXEC, WORKER_FD + 1);
+	return high < 0 ? -errno : high;
+}
+
 /* stdout is ours alone: one document and nothing else. */
-static int spawn_files(posix_spawn_file_actions_t *files, int sock)
+static int spawn_files(posix_spawn_file_actions_t *files, int sock, int null)
 {
 	int r;
 
 	r = posix_spawn_file_actions_adddup2(files, sock, WORKER_FD);
 	if (!r)
-		r = posix_spawn_file_actions_addopen(files, STDIN_FILENO, "/dev/null", O_RDONLY, 0);
+		r = posix_spawn_file_actions_adddup2(files, null, STDIN_FILENO);
 	if (!r)
-		r = posix_spawn_file_actions_addopen(files, STDOUT_FILENO, "/dev/null", O_WRONLY, 0);
+		r = posix_spawn_file_actions_adddup2(files, null, STDOUT_FILENO);
 	if (!r)
 		r = posix_spawn_file_actions_addclosefrom_np(files, WORKER_FD + 1);
 	return -r;
 }
 
-static int spawn(const char *path, int sock, pid_t *ret)
+static int spawn(const char *path, int sock, int null, pid_t *ret)
 {
 	char *argv[] = { (char *)"reclaim-worker", NULL };
 	posix_spawn_file_actions_t files;
@@ -150,7 +165,7 @@ static int spawn(const char *path, int sock, pid_t *ret)
 	}
 	r = spawn_attr(&attr);
 	if (!r)
-		r = spawn_files(&files, sock);
+		r = spawn_files(&files, sock, null);
 	if (!r)
 		r = -posix_spawn(ret, path, &files, &attr, argv, environ);
 	posix_spawn_file_actions_destroy(&files);
@@ -158,7 +173,7 @@ static int spawn(const char *path, int sock, pid_t *ret)
 	return r;
 }
 
-static int worker_start(struct worker *w, const char *path)
+static int worker_start(struct worker *w, const char *path, int null)
 {
 	_cleanup_close_ int theirs = -1;
 	int pair[2], r;
@@ -167,7 +182,7 @@ static int worker_start(struct worker *w, const char *path)
 		return -errno;
 	w->sock = pair[0];
 	theirs = pair[1];
-	r = spawn(path, theirs, &w->pid);
+	r = spawn(path, theirs, null, &w->pid);
 	if (r < 0) {
 		w->pid = 0;
 		return r;
@@ -221,6 +236,21 @@ static void fail(const struct worker_request *req, enum worker_outcome outcome, 
 	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
 }
 
+/* Killing it lets the target go, but a worker in an uninterruptible sleep dies only after that. */
+static void fail_given_up(struct worker *w, const struct worker_request *req, enum worker_outcome outcome,
+			  const char *what, struct worker_result *ret)
+{
+	char why[WORKER_TEXT_MAX];
+	pid_t pid = w->pid;
+
+	if (worker_end(w, 0) != -1)
+		snprintf(why, sizeof(why), "%s: the worker was killed and the target let go", what);
+	else
+		snprintf(why, sizeof(why),
+			 "%s: worker %d was killed but has not died yet: the target may still be held", what, pid);
+	fail(req, outcome, why, ret);
+}
+
 static void fail_died(const struct worker_request *req, int status, struct worker_result *ret)
 {
 	char why[WORKER_TEXT_MAX];
@@ -264,14 +294,23 @@ int worker_client_run_cancel(const char *path, const struct worker_request *req,
 			     struct worker_result *ret)
 {
 	_cleanup_(worker_donep) struct worker w = { .pidfd = -1, .sock = -1 };
+	_cleanup_close_ int null = -1;
+	char why[WORKER_TEXT_MAX];
 	uint64_t deadline_ns;
 	enum wake wake;
 	int r;
 
 	if (!req->timeout_us || req->timeout_us > TIMEOUT_MAX_US)
 		return -EINVAL;
+	null = open_null();
+	if (null < 0) {
+		snprintf(why, sizeof(why), "the worker was not started: /dev/null can't be opened: %s",
+			 strerror(-null));
+		fail(req, WORKER_FAILED, why, ret);
+		return 0;
+	}
 	deadline_ns = clock_ns() + req->timeout_us * NS_PER_US + GRACE_NS;
-	r = worker_start(&w, path);
+	r = worker_start(&w, path, null);
 	if (r < 0)
 		return r;
 	r = send_request(&w, req);
@@ -288,10 +327,10 @@ int worker_client_run_cancel(const char *path, const struct worker_request *req,
 		(void)worker_end(&w, REAP_NS);
 		return 0;
 	case WAKE_DEADLINE:
-		fail(req, WORKER_TIMEOUT, "no answer in time: the worker was killed and the target let go", ret);
+		fail_given_up(&w, req, WORKER_TIMEOUT, "no answer in time", ret);
 		return 0;
 	case WAKE_CANCEL:
-		fail(req, WORKER_FAILED, "interrupted: the worker was killed and the target let go", ret);
+		fail_given_up(&w, req, WORKER_FAILED, "interrupted", ret);
 		return 0;
 	}
 	return -EINVAL;

@@ -21,6 +21,10 @@ int worker_client_path(char *buf, size_t size) __must_check;
  * that dies, or answers with anything but a well-formed result for this pid,
  * gives WORKER_FAILED with a reason. Returns 0 whenever @ret is filled;
  * -errno when the worker could not be started at all.
+ *
+ * Takes at most three seconds beyond timeout_us, whatever the worker does: one
+ * that can't even be killed (asleep on a file system that hangs) is left behind
+ * and @ret says so. /dev/null is needed, for the worker's stdin and stdout.
  */
 int worker_client_run(const char *path, const struct worker_request *req, struct worker_result *ret) __must_check;
 

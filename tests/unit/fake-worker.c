@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/ptrace.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
@@ -134,6 +135,39 @@ static void hang(void)
 		pause();
 }
 
+/* Looks like one in an uninterruptible sleep to everything but SIGKILL. */
+static void stopped(void)
+{
+	for (;;)
+		(void)raise(SIGSTOP);
+}
+
+/*
+ * Stands in for one that SIGKILL doesn't end: while somebody else traces it,
+ * its parent can't wait for it. The tracer goes away by itself.
+ */
+static void hold_back(void)
+{
+	const struct timespec held = { .tv_sec = HELD_BACK_S };
+	pid_t worker = getpid();
+	int fds[2];
+	char c = 0;
+
+	if (pipe2(fds, O_CLOEXEC) < 0)
+		_exit(95);
+	if (!fork()) {
+		/* Out of the group that is killed with the worker. */
+		if (setsid() < 0 || ptrace(PTRACE_SEIZE, worker, 0, 0) < 0 || write(fds[1], "y", 1) != 1)
+			_exit(1);
+		(void)nanosleep(&held, NULL);
+		_exit(0);
+	}
+	(void)close(fds[1]);
+	if (read(fds[0], &c, 1) != 1 || c != 'y')
+		_exit(94);
+	hang();
+}
+
 static void hang_deaf(void)
 {
 	(void)close(WORKER_FD);
@@ -226,6 +260,8 @@ const struct fake fakes[] = {
 	/* with tests of their own: */
 	{ "endless", endless_texts, 0, NULL },
 	{ "hang", hang, 0, NULL },
+	{ "stopped", stopped, 0, NULL },
+	{ "held-back", hold_back, 0, NULL },
 	{ "hang-deaf", hang_deaf, 0, NULL },
 	{ "answer-and-hang", answer_and_hang, 0, NULL },
 	{ "leave-child", leave_child, 0, NULL },

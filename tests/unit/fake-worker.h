@@ -8,6 +8,8 @@
 
 #include "base/cleanup.h"
 
+#define HELD_BACK_S 60 /* longer than any test waits */
+
 struct fake {
 	const char *name;
 	void (*run)(void);

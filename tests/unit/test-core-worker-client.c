@@ -2,6 +2,7 @@
 /* The worker client against its own fakes: started with FAKE_WORKER set, this program is a worker. */
 #include <dirent.h>
 #include <fcntl.h>
+#include <sched.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -25,6 +26,14 @@
 
 static char self[4096];
 
+/* valgrind makes a plain fork of what should share memory, so the error of exec stays in the child. */
+static bool emulated(void)
+{
+	const char *preload = getenv("LD_PRELOAD");
+
+	return preload && strstr(preload, "vgpreload");
+}
+
 /* ---------------------------------------------------------------- the tests */
 
 static int count_fds(void)
@@ -39,7 +48,7 @@ static int count_fds(void)
 	return n;
 }
 
-static int run_fake(const char *name, uint64_t timeout_us, int cancel_fd, struct worker_result *ret)
+static int run_any(const char *name, uint64_t timeout_us, int cancel_fd, struct worker_result *ret)
 {
 	const struct worker_request req = {
 		.magic = WORKER_MAGIC,
@@ -55,6 +64,13 @@ static int run_fake(const char *name, uint64_t timeout_us, int cancel_fd, struct
 	r = worker_client_run_cancel(self, &req, cancel_fd, ret);
 	unsetenv("FAKE_WORKER");
 	assert_int_equal(count_fds(), before);
+	return r;
+}
+
+static int run_fake(const char *name, uint64_t timeout_us, int cancel_fd, struct worker_result *ret)
+{
+	int r = run_any(name, timeout_us, cancel_fd, ret);
+
 	/* Nothing is left to wait for. */
 	assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
 	assert_int_equal(errno, ECHILD);
@@ -147,6 +163,59 @@ static void test_deadline(void **state)
 	ms = timed("hang", 100000, -1, &res);
 	check_result(&res, "hang", WORKER_TIMEOUT, "killed");
 	assert_in_range(ms, 1100, 3000);
+}
+
+/* It ignores everything, as one does that sleeps on a file system that hangs. */
+static void test_stopped(void **state)
+{
+	struct worker_result res;
+	uint64_t ms;
+
+	(void)state;
+	ms = timed("stopped", 100000, -1, &res);
+	check_result(&res, "stopped", WORKER_TIMEOUT, "killed and the target let go");
+	assert_in_range(ms, 1100, 3000);
+}
+
+static pid_t tracer_of(pid_t pid)
+{
+	char path[64], line[256];
+	int tracer = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		(void)sscanf(line, "TracerPid: %d", &tracer);
+	fclose(f);
+	return tracer;
+}
+
+/* Killing it is of no use: the client gives up in time all the same, and doesn't claim that the target is free. */
+static void test_held_back(void **state)
+{
+	uint64_t start = clock_ns(), ms;
+	struct worker_result res;
+	const char *at;
+	pid_t tracer;
+	int worker = 0;
+
+	(void)state;
+	if (emulated())
+		skip();
+	assert_int_equal(run_any("held-back", 100000, -1, &res), 0);
+	ms = (clock_ns() - start) / MS;
+	check_result(&res, "held-back", WORKER_TIMEOUT, "has not died yet");
+	assert_null(strstr(res.reason, "killed and the target let go"));
+	assert_in_range(ms, 1100, 6000);
+
+	at = strstr(res.reason, "worker ");
+	assert_true(at && sscanf(at, "worker %d", &worker) == 1);
+	tracer = tracer_of(worker);
+	assert_true(tracer > 1);
+	assert_int_equal(kill(tracer, SIGKILL), 0);
+	assert_int_equal(waitpid(worker, NULL, 0), worker);
 }
 
 /* It has closed its socket and still runs: that is no reason to wait for the deadline. */
@@ -247,12 +316,42 @@ static void test_interrupted_calls(void **state)
 	check_result(&res, "slow", WORKER_RECLAIMED, NULL);
 }
 
-/* valgrind makes a plain fork of what should share memory, so the error of exec stays in the child. */
-static bool emulated(void)
+/* In a root without /dev: 0 when the answer names what is missing, 77 when we may not change the root. */
+static int run_without_dev(const char *dir)
 {
-	const char *preload = getenv("LD_PRELOAD");
+	const struct worker_request req = { .magic = WORKER_MAGIC, .pid = 12345, .timeout_us = 1000000 };
+	struct worker_result res = { 0 };
 
-	return preload && strstr(preload, "vgpreload");
+	if (geteuid() && unshare(CLONE_NEWUSER) < 0)
+		return 77;
+	if (chroot(dir) < 0 || chdir("/") < 0)
+		return 77;
+	if (worker_client_run("/worker", &req, &res) != 0)
+		return 1;
+	if (res.outcome != WORKER_FAILED || res.pid != 12345)
+		return 2;
+	return strstr(res.reason, "/dev/null") && strstr(res.reason, "No such file") ? 0 : 3;
+}
+
+/* What is missing must not look like a missing worker. */
+static void test_no_dev_null(void **state)
+{
+	char dir[] = "/tmp/reclaim-test-XXXXXX";
+	int status;
+	pid_t pid;
+
+	(void)state;
+	assert_non_null(mkdtemp(dir));
+	pid = fork();
+	assert_true(pid >= 0);
+	if (!pid)
+		_exit(run_without_dev(dir));
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	assert_int_equal(rmdir(dir), 0);
+	assert_true(WIFEXITED(status));
+	if (WEXITSTATUS(status) == 77)
+		skip();
+	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
 static void test_not_started(void **state)
@@ -350,12 +449,21 @@ int main(void)
 {
 	const char *fake = getenv("FAKE_WORKER");
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_answers),	      cmocka_unit_test(test_blocked_signals),
-		cmocka_unit_test(test_endless_texts), cmocka_unit_test(test_deadline),
-		cmocka_unit_test(test_deaf),	      cmocka_unit_test(test_answer_and_hang),
-		cmocka_unit_test(test_left_child),    cmocka_unit_test(test_left_child_silently),
-		cmocka_unit_test(test_cancel),	      cmocka_unit_test(test_interrupted_calls),
-		cmocka_unit_test(test_not_started),   cmocka_unit_test(test_path),
+		cmocka_unit_test(test_answers),
+		cmocka_unit_test(test_blocked_signals),
+		cmocka_unit_test(test_endless_texts),
+		cmocka_unit_test(test_deadline),
+		cmocka_unit_test(test_stopped),
+		cmocka_unit_test(test_held_back),
+		cmocka_unit_test(test_no_dev_null),
+		cmocka_unit_test(test_deaf),
+		cmocka_unit_test(test_answer_and_hang),
+		cmocka_unit_test(test_left_child),
+		cmocka_unit_test(test_left_child_silently),
+		cmocka_unit_test(test_cancel),
+		cmocka_unit_test(test_interrupted_calls),
+		cmocka_unit_test(test_not_started),
+		cmocka_unit_test(test_path),
 	};
 
 	if (fake)
