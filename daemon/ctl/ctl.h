@@ -30,7 +30,7 @@ struct ctl {
 	int source; /* enum ctl_source */
 	/* set by main */
 	bool colors; /* write colours to stdout */
-	int proc; /* the root of /proc */
+	int proc; /* the root of /proc, -1 for verbs that don't need it */
 	bool wrote_json; /* the verb has begun its document */
 };
 
@@ -41,6 +41,7 @@ struct verb {
 	const struct option_spec *options;
 	size_t noptions;
 	size_t opts_size; /* of the struct that the options write to; zeroed before parsing */
+	bool needs_proc; /* ctl->proc is open, and really a procfs */
 	int (*run)(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs); /* enum ctl_status */
 	void (*more_help)(FILE *f); /* tables that help shows too, or NULL */
 };
@@ -66,6 +67,9 @@ int ctl_fail(struct ctl *ctl, int status, const char *format, ...) __printf_like
 
 /* Ends output on stdout: @status, or CTL_FAILED and a diagnostic when @error (-errno or 0) says that writing failed. */
 int ctl_output_done(int status, int error);
+
+/* Is there a terminal behind @fd that understands more than plain lines? */
+bool ctl_terminal(int fd);
 
 /* Help, all from the tables. */
 void help_print_all(FILE *f);

@@ -41,6 +41,13 @@ int ctl_fail(struct ctl *ctl, int status, const char *format, ...)
 	return ctl_output_done(status, json_finish(&j));
 }
 
+bool ctl_terminal(int fd)
+{
+	const char *term = getenv("TERM");
+
+	return isatty(fd) && term && *term && strcmp(term, "dumb");
+}
+
 int ctl_output_done(int status, int error)
 {
 	if (!error)

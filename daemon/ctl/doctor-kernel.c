@@ -28,6 +28,22 @@ struct pm_scan_arg {
 #define PID_NS_INIT_INO 0xeffffffcu
 #define MAPS_MAX 65536
 
+static void check_proc(struct doctor *d, struct finding *ret)
+{
+	_cleanup_close_ int fd = openat(d->root, "proc", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	int r = fd < 0 ? -errno : procfs_check(fd);
+
+	if (r >= 0) {
+		found(ret, HEALTH_OK, "/proc is mounted");
+		return;
+	}
+	if (r == -ENODEV || r == -ENOENT || r == -ENOTDIR)
+		found(ret, HEALTH_FAIL, "/proc is not mounted (or not a procfs): no process can be seen");
+	else
+		found(ret, HEALTH_FAIL, "/proc can't be opened: %s", strerror(-r));
+	mend(ret, "mount -t proc proc /proc");
+}
+
 static void check_seccomp(struct doctor *d, struct finding *ret)
 {
 	_cleanup_close_ int dir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -180,6 +196,9 @@ static void check_hidepid(struct doctor *d, struct finding *ret)
 	}
 	found(ret, HEALTH_OK, "/proc shows all processes");
 }
+
+const struct check doctor_first_checks[] = { { "proc", check_proc } };
+const size_t doctor_n_first_checks = ARRAY_SIZE(doctor_first_checks);
 
 const struct check doctor_kernel_checks[] = {
 	{ "seccomp", check_seccomp },	  { "user-namespace", check_user_ns }, { "pid-namespace", check_pid_ns },

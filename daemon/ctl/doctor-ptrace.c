@@ -2,6 +2,8 @@
 /* Checks of what it takes to act on another process. */
 #include <errno.h>
 #include <linux/capability.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <stdint.h>
 #include <string.h>
 #include <sys/ptrace.h>
@@ -87,18 +89,43 @@ static void check_vm_readv(struct doctor *d, struct finding *ret)
 	mend(ret, "needs CONFIG_CROSS_MEMORY_ATTACH, and no seccomp filter that forbids it");
 }
 
-static void check_suspend_seccomp(struct doctor *d, struct finding *ret)
+/* Reads the allow-all filter of @d's child back. 0 or -errno. */
+static int read_filter(const struct doctor *d)
 {
-	int r = doctor_seize(d, PTRACE_O_SUSPEND_SECCOMP);
+	struct sock_filter insn = { 0 };
+	int r = doctor_seize(d, 0);
+	long n;
 
-	if (r >= 0)
-		r = doctor_release(d);
-	if (r >= 0) {
-		found(ret, HEALTH_OK, "PTRACE_O_SUSPEND_SECCOMP: targets under a seccomp filter can be served");
+	if (r < 0)
+		return r;
+	n = ptrace((__typeof__(PTRACE_CONT))PTRACE_SECCOMP_GET_FILTER, d->child, 0, NULL);
+	if (n == 1)
+		n = ptrace((__typeof__(PTRACE_CONT))PTRACE_SECCOMP_GET_FILTER, d->child, 0, &insn);
+	r = n < 0 ? -errno : n == 1 && insn.k == SECCOMP_RET_ALLOW ? 0 : -EBADMSG;
+	if (r < 0)
+		return r;
+	return doctor_release(d);
+}
+
+static void check_get_filter(struct doctor *d, struct finding *ret)
+{
+	struct doctor filtered = { .root = -1 };
+	int r = doctor_child_start(&filtered, true);
+
+	(void)d;
+	if (r < 0) {
+		found(ret, HEALTH_WARN, "PTRACE_SECCOMP_GET_FILTER: not tried, a child under a filter can't be had: %s",
+		      strerror(-r));
 		return;
 	}
-	found(ret, HEALTH_WARN, "PTRACE_O_SUSPEND_SECCOMP refused (%s): targets under a seccomp filter will be refused",
-	      strerror(-r));
+	r = read_filter(&filtered);
+	doctor_child_end(&filtered);
+	if (r >= 0) {
+		found(ret, HEALTH_OK, "PTRACE_SECCOMP_GET_FILTER: targets under a seccomp filter can be served");
+		return;
+	}
+	found(ret, HEALTH_WARN,
+	      "PTRACE_SECCOMP_GET_FILTER refused (%s): targets under a seccomp filter will be refused", strerror(-r));
 	mend(ret, "needs CAP_SYS_ADMIN, CONFIG_CHECKPOINT_RESTORE and no seccomp filter on ourselves");
 }
 
@@ -174,7 +201,7 @@ const struct check doctor_ptrace_checks[] = {
 	{ "yama", check_yama },
 	{ "cap-sys-ptrace", check_capability },
 	{ "process-vm-readv", check_vm_readv },
-	{ "suspend-seccomp", check_suspend_seccomp },
+	{ "ptrace-seccomp", check_get_filter },
 	{ "ptrace-rseq", check_rseq },
 	{ "ptrace-user-dispatch", check_dispatch },
 	{ "worker", check_worker },

@@ -109,6 +109,14 @@ static size_t run_checks(struct doctor *d, const struct check *v, size_t n, stru
 	return n;
 }
 
+static bool any_failed(const struct finding *v, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (v[i].health == HEALTH_FAIL)
+			return true;
+	return false;
+}
+
 static int print_findings(struct ctl *ctl, const struct finding *v, size_t n)
 {
 	const struct column *columns[ARRAY_SIZE(doctor_columns)];
@@ -146,7 +154,7 @@ static int run_doctor(struct ctl *ctl, const void *opts, const char *const *args
 {
 	_cleanup_(doctor_donep) struct doctor d = { .root = -1, .probe = 0x7265636c61696d00ull };
 	struct finding findings[FINDINGS_MAX];
-	int r, status = CTL_DONE;
+	int r, status;
 	size_t n = 0;
 
 	(void)opts;
@@ -155,15 +163,16 @@ static int run_doctor(struct ctl *ctl, const void *opts, const char *const *args
 	d.root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	if (d.root < 0)
 		return ctl_fail(ctl, CTL_FAILED, "failed to open /: %s", strerror(errno));
-	r = doctor_child_start(&d);
+	r = doctor_child_start(&d, false);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "failed to start a process to try things on: %s", strerror(-r));
-	n += run_checks(&d, doctor_ptrace_checks, doctor_n_ptrace_checks, findings + n);
-	n += run_checks(&d, doctor_kernel_checks, doctor_n_kernel_checks, findings + n);
-	n += run_checks(&d, doctor_system_checks, doctor_n_system_checks, findings + n);
-	for (size_t i = 0; i < n; i++)
-		if (findings[i].health == HEALTH_FAIL)
-			status = CTL_FAILED;
+	n += run_checks(&d, doctor_first_checks, doctor_n_first_checks, findings + n);
+	if (!any_failed(findings, n)) {
+		n += run_checks(&d, doctor_ptrace_checks, doctor_n_ptrace_checks, findings + n);
+		n += run_checks(&d, doctor_kernel_checks, doctor_n_kernel_checks, findings + n);
+		n += run_checks(&d, doctor_system_checks, doctor_n_system_checks, findings + n);
+	}
+	status = any_failed(findings, n) ? CTL_FAILED : CTL_DONE;
 	r = print_findings(ctl, findings, n);
 	return ctl_output_done(status, r);
 }

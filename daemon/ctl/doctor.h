@@ -34,11 +34,14 @@ struct check {
 	void (*run)(struct doctor *d, struct finding *ret);
 };
 
+/* Without what the first ones check, the others would find nonsense. */
+extern const struct check doctor_first_checks[];
+extern const size_t doctor_n_first_checks;
 extern const struct check doctor_ptrace_checks[], doctor_kernel_checks[], doctor_system_checks[];
 extern const size_t doctor_n_ptrace_checks, doctor_n_kernel_checks, doctor_n_system_checks;
 
-/* Starts the child. 0 or -errno. */
-int doctor_child_start(struct doctor *d) __must_check;
+/* Starts the child, with @filtered under a seccomp filter that allows everything. 0 or -errno. */
+int doctor_child_start(struct doctor *d, bool filtered) __must_check;
 void doctor_child_end(struct doctor *d);
 
 /*

@@ -3,6 +3,7 @@
 #include <inttypes.h>
 #include <string.h>
 
+#include "base/parse.h"
 #include "ctl/json.h"
 #include "ctl/utf8.h"
 
@@ -33,7 +34,7 @@ static void json_puts(struct json *j, const char *text)
 
 static void json_escaped(struct json *j, unsigned int code)
 {
-	char buf[8];
+	char buf[16];
 
 	if (code == '"' || code == '\\')
 		snprintf(buf, sizeof(buf), "\\%c", (char)code);
@@ -41,6 +42,8 @@ static void json_escaped(struct json *j, unsigned int code)
 		snprintf(buf, sizeof(buf), "\\n");
 	else if (code == '\t')
 		snprintf(buf, sizeof(buf), "\\t");
+	else if (code > 0xffff)
+		snprintf(buf, sizeof(buf), "\\u%04x\\u%04x", 0xd7c0 + (code >> 10 & 0x7ff), 0xdc00 + (code & 0x3ff));
 	else
 		snprintf(buf, sizeof(buf), "\\u%04x", code & 0xffff);
 	json_puts(j, buf);
@@ -58,7 +61,7 @@ static void json_quoted(struct json *j, const char *text)
 		if (!n) {
 			json_puts(j, "\xef\xbf\xbd"); /* U+FFFD */
 			n = 1;
-		} else if (code < 0x20 || code == '"' || code == '\\' || (code >= 0x7f && code < 0xa0)) {
+		} else if (code == '"' || code == '\\' || !text_is_plain(code)) {
 			json_escaped(j, code);
 		} else {
 			json_raw(j, text, n);

@@ -2,9 +2,10 @@
 /*
  * A JSON writer that streams one document to a FILE.
  *
- * Text may be any bytes: control characters (also DEL and C1) are written as
- * \u00XX, valid UTF-8 as it is, and every byte that is not part of valid UTF-8
- * becomes U+FFFD, so that the document is valid whatever a process calls itself.
+ * Text may be any bytes: what must not go to a terminal as it is (text_is_plain())
+ * is written as \uXXXX, other valid UTF-8 as it is, and every byte that is not
+ * part of valid UTF-8 becomes U+FFFD, so that the document is valid and safe to
+ * look at whatever a process calls itself.
  *
  * The first error is kept; calls after it do nothing. json_finish() reports it.
  */

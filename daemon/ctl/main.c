@@ -110,11 +110,11 @@ static int prepare(struct ctl *ctl, char *const *words, size_t nwords)
 
 static bool want_colors(const struct ctl *ctl)
 {
-	const char *no = getenv("NO_COLOR"), *term = getenv("TERM");
+	const char *no = getenv("NO_COLOR");
 
 	if (ctl->color == CTL_COLOR_ALWAYS || ctl->color == CTL_COLOR_NEVER)
 		return ctl->color == CTL_COLOR_ALWAYS;
-	return !(no && *no) && isatty(STDOUT_FILENO) && term && strcmp(term, "dumb");
+	return !(no && *no) && ctl_terminal(STDOUT_FILENO);
 }
 
 static int show_version(struct ctl *ctl)
@@ -138,6 +138,7 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 {
 	_cleanup_close_ int proc = -1;
 	char shown[160];
+	int r;
 
 	if (nargs < v->min_args)
 		return ctl_fail(ctl, CTL_USAGE, "%s needs more arguments: reclaimctl %s %s", v->name, v->name, v->args);
@@ -148,10 +149,17 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 		return ctl_fail(ctl, CTL_FAILED,
 				"--source=netlink: the kernel module is not available; use "
 				"--source=procfs");
-	proc = procfs_open_root("/proc");
-	if (proc < 0)
-		return ctl_fail(ctl, CTL_FAILED, "failed to open /proc: %s; is it mounted?", strerror(-proc));
-	ctl->proc = proc;
+	if (v->needs_proc) {
+		r = proc = procfs_open_root("/proc");
+		if (r >= 0)
+			r = procfs_check(proc);
+		if (r == -ENOENT || r == -ENOTDIR || r == -ENODEV)
+			return ctl_fail(ctl, CTL_FAILED,
+					"/proc is not mounted (or not a procfs): mount -t proc proc /proc");
+		if (r < 0)
+			return ctl_fail(ctl, CTL_FAILED, "failed to open /proc: %s", strerror(-r));
+		ctl->proc = proc;
+	}
 	ctl->colors = want_colors(ctl);
 	return v->run(ctl, opts, args, nargs);
 }

@@ -255,6 +255,7 @@ const struct verb verb_ps = {
 	.options = ps_options,
 	.noptions = ARRAY_SIZE(ps_options),
 	.opts_size = sizeof(struct ps_opts),
+	.needs_proc = true,
 	.run = run_ps,
 	.more_help = ps_more_help,
 };

@@ -61,6 +61,17 @@ static char *cgroup_path(const char *path)
 	return strndup(path, len);
 }
 
+char *trim_group_name(const struct trim_opts *o)
+{
+	_cleanup_free_ char *path = NULL;
+	char *name = NULL;
+
+	if (o->unit)
+		return unit_name(o->unit);
+	path = cgroup_path(o->cgroup);
+	return path && asprintf(&name, "/%s", path) >= 0 ? name : NULL;
+}
+
 /* @below is a normal path without slashes at its ends; the empty one is the root, which holds everything. */
 static bool cgroup_within(const char *cgroup, const char *below)
 {

@@ -146,9 +146,25 @@ static void complete(struct worker_result *res, const struct worker_result *seen
 	}
 }
 
-static void trim_one(const struct ctl *ctl, const struct trim *t, const struct trim_target *target,
-		     struct worker_result *res)
+/* @comm: raw bytes of what was just looked at. */
+static void show_progress(const struct trim *t, size_t i, const char *comm)
 {
+	char shown[WORKER_TEXT_MAX * 4];
+
+	if (t->progress)
+		fprintf(stderr, "\r\033[Ktrim %zu/%zu: pid %d (%s)", i + 1, t->targets.n, t->targets.v[i].pid,
+			escape_text(comm, shown, sizeof(shown)));
+}
+
+static void clear_progress(const struct trim *t)
+{
+	if (t->progress)
+		fputs("\r\033[K", stderr);
+}
+
+static void trim_one(const struct ctl *ctl, const struct trim *t, size_t i, struct worker_result *res)
+{
+	const struct trim_target *target = &t->targets.v[i];
 	struct worker_request req = t->req;
 	struct worker_result answer;
 	char why[WORKER_TEXT_MAX];
@@ -164,7 +180,9 @@ static void trim_one(const struct ctl *ctl, const struct trim *t, const struct t
 	}
 	req.pid = target->pid;
 	req.start_time = res->start_time;
+	show_progress(t, i, res->comm);
 	r = worker_client_run_cancel(t->path, &req, interrupt_fd(), &answer);
+	clear_progress(t);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "can't start %.140s: %s; see 'reclaimctl doctor'", t->path, strerror(-r));
 		give_up(res, WORKER_FAILED, why);
@@ -174,31 +192,14 @@ static void trim_one(const struct ctl *ctl, const struct trim *t, const struct t
 	*res = answer;
 }
 
-static void show_progress(const struct trim *t, size_t i)
-{
-	char comm[65 * 4];
-
-	if (t->progress)
-		fprintf(stderr, "\r\033[Ktrim %zu/%zu: pid %d %s", i + 1, t->targets.n, t->targets.v[i].pid,
-			escape_text(t->targets.v[i].comm, comm, sizeof(comm)));
-}
-
-static void clear_progress(const struct trim *t)
-{
-	if (t->progress)
-		fputs("\r\033[K", stderr);
-}
-
 static int trim_run(const struct ctl *ctl, struct trim *t)
 {
 	t->results = calloc(t->targets.n + 1, sizeof(*t->results));
 	if (!t->results)
 		return -ENOMEM;
-	t->progress = t->targets.n > 1 && isatty(STDERR_FILENO);
+	t->progress = t->targets.n > 1 && ctl_terminal(STDERR_FILENO);
 	for (size_t i = 0; i < t->targets.n && !interrupt_signal(); i++) {
-		show_progress(t, i);
-		trim_one(ctl, t, &t->targets.v[i], &t->results[t->nresults]);
-		clear_progress(t);
+		trim_one(ctl, t, i, &t->results[t->nresults]);
 		trim_report_failure(&t->results[t->nresults++], t->group);
 	}
 	return 0;
@@ -214,7 +215,8 @@ static int trim_find(const struct ctl *ctl, const struct trim_opts *o, struct tr
 /* A group that nobody is in: with --all there is nothing to do, a name is more likely wrong. */
 static int trim_nobody(struct ctl *ctl, const struct trim_opts *o)
 {
-	char shown[256];
+	_cleanup_free_ char *name = NULL;
+	char shown[256], min[16];
 	int r;
 
 	r = ctl->json ? trim_report(ctl, NULL, 0) : 0;
@@ -222,8 +224,12 @@ static int trim_nobody(struct ctl *ctl, const struct trim_opts *o)
 		ctl_diag("no process has that much anonymous memory: nothing to do");
 		return ctl_output_done(CTL_DONE, r);
 	}
-	ctl_diag("no process in %s %s", o->unit ? "unit" : "control group",
-		 escape_text(o->unit ? o->unit : o->cgroup, shown, sizeof(shown)));
+	name = trim_group_name(o);
+	if (!name)
+		return ctl_fail(ctl, CTL_FAILED, "trim: out of memory");
+	ctl_diag("no process in %s %s%s%s", o->unit ? "unit" : "control group", escape_text(name, shown, sizeof(shown)),
+		 o->min.given ? " with anonymous memory of at least " : "",
+		 o->min.given ? format_size(o->min.value, min, sizeof(min)) : "");
 	return ctl_output_done(CTL_GONE, r);
 }
 
@@ -291,5 +297,6 @@ const struct verb verb_trim = {
 	.options = trim_options,
 	.noptions = ARRAY_SIZE(trim_options),
 	.opts_size = sizeof(struct trim_opts),
+	.needs_proc = true,
 	.run = run_trim,
 };

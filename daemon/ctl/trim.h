@@ -36,6 +36,9 @@ int trim_targets_select(int proc, const struct trim_opts *o, struct trim_targets
 /* The named processes; whether they exist is seen when it is their turn. 0 or -ENOMEM. */
 int trim_targets_named(const pid_t *pids, size_t n, struct trim_targets *ret) __must_check;
 
+/* What --unit or --cgroup is looked for as: "web.service", "/system.slice/web.service". malloc'ed, NULL: no memory. */
+char *trim_group_name(const struct trim_opts *o) __must_check;
+
 void trim_targets_done(struct trim_targets *t);
 
 /* Remedies by name. 0, or -EINVAL with one line in @why. */

@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 import judge
-from cli import CONTROL, HOSTILE, as_json, fake, holder, named, one_line, sleeper, start_time  # noqa: F401
+from cli import (CONTROL, HOSTILE, as_json, fake, holder, named, one_line, sleeper, start_time,  # noqa: F401
+                 without)
 
 PS_KEYS = ("pid start_time comm exe uid user state threads bits rss anon file shmem swap heap heap_size mmap_anon "
            "stack thp lazyfree cgroup unit tracer seccomp idle_us allocator runtime free_resident").split()
@@ -292,7 +293,8 @@ def test_doctor(fake):
         assert d["detail"] and "\n" not in d["detail"] + (d["remedy"] or "")
         assert d["remedy"] or d["status"] != "fail"
     checks = {d["check"]: d for d in r.doc}
-    assert set(checks) >= {"ptrace", "yama", "process-vm-readv", "suspend-seccomp", "ptrace-rseq",
+    assert r.doc[0]["check"] == "proc" and r.doc[0]["status"] == "ok"
+    assert set(checks) >= {"proc", "ptrace", "yama", "process-vm-readv", "ptrace-seccomp", "ptrace-rseq",
                            "ptrace-user-dispatch", "worker", "seccomp", "map-files", "pagemap", "pidfd", "hidepid",
                            "module", "psi", "swap", "zswap", "thp"}
     assert r.rc == (1 if any(d["status"] == "fail" for d in r.doc) else 0)
@@ -315,6 +317,55 @@ def test_doctor_worker_broken():
     r = judge.ctl("--json", "doctor", env={"RECLAIM_WORKER": "/bin/true"})
     worker, = [d for d in r.doc if d["check"] == "worker"]
     assert r.rc == 1 and worker["status"] == "fail" and "without an answer" in worker["detail"]
+
+
+@pytest.mark.parametrize("args", [["ps"], ["ps", "1"], ["ps", "--all"], ["trim", "1"], ["trim", "--all"],
+                                  ["trim", "--unit=x"]], ids=" ".join)
+def test_no_proc(args):
+    """Where /proc is an empty directory, it must not look as if there were no processes."""
+    r = without("/proc", "--json", *args)
+    assert r.rc == 1 and r.doc["exit_status"] == 1
+    assert r.doc["error"] == "/proc is not mounted (or not a procfs): mount -t proc proc /proc"
+    one_line(r.err, r.doc["error"])
+
+
+def test_no_proc_doctor():
+    r = without("/proc", "--json", "doctor")
+    row, = r.doc
+    assert r.rc == 1 and row["check"] == "proc" and row["status"] == "fail"
+    assert row["remedy"] == "mount -t proc proc /proc"
+    table = without("/proc", "doctor")
+    assert table.rc == 1 and "not mounted" in table.out and "proc: mount -t proc proc /proc\n" in table.out
+
+
+def test_no_proc_help():
+    for args in (["help"], ["--version"], ["trim", "--help"]):
+        assert without("/proc", *args).rc == 0
+
+
+def test_no_dev_null(fake, sleeper):
+    """/dev/null is what is missing, not the worker."""
+    pid = sleeper()
+    r = without("/dev", "--json", "trim", pid, env=fake.env())
+    assert r.rc == 1 and r.doc[0]["outcome"] == "failed" and fake.requests() == []
+    one_line(r.err, f"pid {pid} (sleep): failed: ", "/dev/null can't be opened: No such file or directory")
+    assert str(fake.path) not in r.err
+    worker, = [d for d in without("/dev", "--json", "doctor", env=fake.env()).doc if d["check"] == "worker"]
+    assert worker["status"] == "fail" and "/dev/null can't be opened" in worker["detail"]
+
+
+def test_doctor_seccomp(fake):
+    """Tried for real: root in the first user namespace can read the filters of others, nobody else can."""
+    filters = {d["check"]: d for d in judge.ctl("--json", "doctor", env=fake.env("would")).doc}["ptrace-seccomp"]
+    assert "PTRACE_SECCOMP_GET_FILTER" in filters["detail"] and "SUSPEND" not in str(filters)
+    if os.geteuid() == 0 and judge.status(os.getpid())["Seccomp"] == "0" and \
+            int(judge.status(os.getpid())["CapEff"], 16) >> 21 & 1:
+        assert filters["status"] == "ok" and filters["detail"].endswith("under a seccomp filter can be served")
+    drop = () if os.geteuid() else ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")
+    r = judge.ctl("--json", "doctor", env=fake.env("would"), prefix=drop)
+    dropped = {d["check"]: d for d in r.doc}["ptrace-seccomp"]
+    assert dropped["status"] == "warn" and "will be refused" in dropped["detail"]
+    assert "CAP_SYS_ADMIN" in dropped["remedy"]
 
 
 def test_doctor_finds_what_is_so(fake):

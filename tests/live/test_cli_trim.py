@@ -66,6 +66,15 @@ def test_trim_outcomes(fake, sleeper, outcome, name, rc, said):
     assert table.out.splitlines()[1].split()[:7] == [str(pid), "sleep", "9.0MiB", "2.0MiB", "7.0MiB", "123us", name]
 
 
+def test_trim_denied_reads_well(fake, sleeper):
+    """Said once, with nothing about a setting that this kernel may not have."""
+    why = "tracing it needs root, or the same user and a process that allows it"
+    pid = sleeper()
+    r = judge.ctl("trim", pid, env=fake.env("denied", comm="sleep", reason=why))
+    assert r.rc == 4
+    assert r.err == f"reclaimctl: pid {pid} (sleep): not permitted: {why}; see 'reclaimctl doctor'\n"
+
+
 def test_trim_grown(fake, sleeper):
     r = judge.ctl("trim", sleeper(), env=fake.env("nothing", before=1 << 20, after=3 << 20))
     assert "-2.0MiB" in r.out.split()
@@ -167,11 +176,20 @@ def test_trim_group_all(fake, holder, sleeper):
     assert r.rc == 0 and r.doc == []
 
 
-@pytest.mark.parametrize("how", ["--unit=no-such-thing", "--cgroup=/no/such/group", "--cgroup=/sys/fs/cgroup/none"])
-def test_trim_group_empty(fake, how):
+@pytest.mark.parametrize("how, said", [
+    ("--unit=no-such-thing", "unit no-such-thing.service"), ("--unit=no-such.slice", "unit no-such.slice"),
+    ("--cgroup=no/such/group/", "control group /no/such/group"), ("--cgroup=/sys/fs/cgroup/none", "control group /none")])
+def test_trim_group_empty(fake, how, said):
+    """What was looked for is named, not what was typed."""
     r = judge.ctl("--json", "trim", how, env=fake.env())
     assert r.rc == 5 and r.doc == []
-    one_line(r.err, "no process in")
+    one_line(r.err, f"no process in {said}\n")
+
+
+def test_trim_group_below_minimum(fake):
+    r = judge.ctl("trim", "--cgroup=/", "--min=100T", env=fake.env())
+    assert r.rc == 5
+    one_line(r.err, "no process in control group / with anonymous memory of at least 100.0TiB\n")
 
 
 @pytest.fixture
@@ -250,8 +268,9 @@ def on_terminal(args, width=80, env=None):
     """(exit status, everything that appeared on the terminal)"""
     master, slave = pty.openpty()
     fcntl.ioctl(slave, termios.TIOCSWINSZ, struct.pack("HHHH", 24, width, 0, 0))
+    env = {**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **(env or {})}
     p = subprocess.Popen([judge.CTL, *map(str, args)], stdin=subprocess.DEVNULL, stdout=slave, stderr=slave,
-                         env={**os.environ, "TERM": "xterm", "LC_ALL": "C.UTF-8", **(env or {})})
+                         env={k: v for k, v in env.items() if v is not None})
     os.close(slave)
     out = b""
     while True:
@@ -297,9 +316,23 @@ def test_default_columns_fit():
 def test_progress(fake, sleeper):
     pids = [sleeper(), sleeper()]
     _, out = on_terminal(["--color=never", "trim", *pids], env=fake.env("reclaimed", sleep=0.1))
-    assert "\r\x1b[Ktrim 1/2: pid" in out and "\r\x1b[Ktrim 2/2: pid" in out
+    for i, pid in enumerate(pids):
+        assert f"\r\x1b[Ktrim {i + 1}/2: pid {pid} (sleep)" in out
     assert out.rindex("\r\x1b[K") < out.index("OUTCOME")
     assert "trim 1/1" not in on_terminal(["trim", pids[0]], env=fake.env())[1]
+
+
+@pytest.mark.parametrize("term", ["dumb", "", None])
+def test_no_progress_on_simple_terminals(fake, sleeper, term):
+    env = {**fake.env("refused", reason="no"), "TERM": term}
+    rc, out = on_terminal(["trim", sleeper(), sleeper()], env=env)
+    assert rc == 3 and "\x1b" not in out and "\r" not in out and "1/2" not in out and "2 processes" in out
+
+
+def test_hostile_progress(fake, named, sleeper):
+    pid, _ = named
+    _, out = on_terminal(["--color=never", "trim", pid, sleeper()], env=fake.env("reclaimed", sleep=0.1))
+    assert f"trim 1/2: pid {pid} (\\n\\x1b[2J\\xff)" in out and "\x1b[2J" not in out
 
 
 def test_startup_is_quick(fake, sleeper):

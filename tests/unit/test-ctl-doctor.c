@@ -65,6 +65,7 @@ static const struct check *find(const char *name)
 		const struct check *v;
 		size_t n;
 	} tables[] = {
+		{ doctor_first_checks, doctor_n_first_checks },
 		{ doctor_ptrace_checks, doctor_n_ptrace_checks },
 		{ doctor_kernel_checks, doctor_n_kernel_checks },
 		{ doctor_system_checks, doctor_n_system_checks },
@@ -178,13 +179,84 @@ static void test_child(void **state)
 	pid_t pid;
 
 	(void)state;
-	assert_int_equal(doctor_child_start(&d), 0);
+	assert_int_equal(doctor_child_start(&d, false), 0);
 	pid = d.child;
 	assert_int_equal(kill(pid, 0), 0);
 	doctor_child_end(&d);
 	assert_int_equal(d.child, 0);
 	assert_int_equal(kill(pid, 0), -1);
 	doctor_child_end(&d);
+}
+
+/* A directory that is called proc and is none: everything else would be nonsense there. */
+static void test_proc(void **state)
+{
+	(void)state;
+	expect("proc", HEALTH_FAIL, "not mounted", "mount -t proc proc /proc");
+	put("proc/1/stat", "1 (init) S 0\n");
+	expect("proc", HEALTH_FAIL, "not a procfs", "mount -t proc proc /proc");
+}
+
+/* Nobody is sent to a sysctl that isn't there. */
+static void test_no_yama(void **state)
+{
+	struct doctor d = { .root = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct finding f = { .check = "yama" };
+
+	(void)state;
+	assert_true(d.root >= 0);
+	find("yama")->run(&d, &f);
+	close(d.root);
+	assert_int_equal(f.health, HEALTH_OK);
+	assert_null(strstr(f.detail, "ptrace_scope"));
+	assert_string_equal(f.remedy, "");
+}
+
+static void test_proc_is_there(void **state)
+{
+	struct doctor d = { .root = open("/", O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct finding f = { .check = "proc" };
+
+	(void)state;
+	assert_true(d.root >= 0);
+	find("proc")->run(&d, &f);
+	close(d.root);
+	assert_int_equal(f.health, HEALTH_OK);
+	assert_string_equal(f.remedy, "");
+}
+
+/* The field "Seccomp" of the child: 0 none, 2 filter. */
+static int seccomp_of(pid_t pid)
+{
+	char path[64], line[256];
+	int mode = -1;
+	FILE *f;
+
+	snprintf(path, sizeof(path), "/proc/%d/status", pid);
+	f = fopen(path, "re");
+	assert_non_null(f);
+	while (fgets(line, sizeof(line), f))
+		(void)sscanf(line, "Seccomp: %d", &mode);
+	fclose(f);
+	return mode;
+}
+
+/* When it has started, its filter is there: no race with the one who looks. */
+static void test_filtered_child(void **state)
+{
+	int own = seccomp_of(getpid());
+
+	(void)state;
+	for (int i = 0; i < 50; i++) {
+		struct doctor plain = { .root = -1 }, filtered = { .root = -1 };
+
+		assert_int_equal(doctor_child_start(&plain, false), 0);
+		assert_int_equal(doctor_child_start(&filtered, true), 0);
+		assert_int_equal(seccomp_of(plain.child), own);
+		assert_int_equal(seccomp_of(filtered.child), 2);
+		doctor_child_end(&plain);
+		doctor_child_end(&filtered);
+	}
 }
 
 int main(void)
@@ -195,7 +267,11 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_yama, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidepid, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_no_yama, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_proc, setup, teardown),
+		cmocka_unit_test(test_proc_is_there),
 		cmocka_unit_test(test_child),
+		cmocka_unit_test(test_filtered_child),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

@@ -177,6 +177,33 @@ static void test_cgroup_root(void **state)
 	expect(&o, want, ARRAY_SIZE(want));
 }
 
+static void check_name(const struct trim_opts *o, const char *want)
+{
+	_cleanup_free_ char *name = trim_group_name(o);
+
+	assert_non_null(name);
+	assert_string_equal(name, want);
+}
+
+/* What a message about an empty group names is what was looked for. */
+static void test_group_name(void **state)
+{
+	static const struct {
+		struct trim_opts o;
+		const char *want;
+	} rows[] = {
+		{ { .unit = "web" }, "web.service" },
+		{ { .unit = "init.scope" }, "init.scope" },
+		{ { .cgroup = "/sys/fs/cgroup/system.slice//" }, "/system.slice" },
+		{ { .cgroup = "a/b" }, "/a/b" },
+		{ { .cgroup = "/sys/fs/cgroup" }, "/" },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		check_name(&rows[i].o, rows[i].want);
+}
+
 static void test_status(void **state)
 {
 	static const struct {
@@ -235,6 +262,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_unit, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cgroup, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_cgroup_root, setup, teardown),
+		cmocka_unit_test(test_group_name),
 		cmocka_unit_test(test_status),
 		cmocka_unit_test(test_remedies),
 	};
