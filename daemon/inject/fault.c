@@ -12,17 +12,6 @@
 
 static unsigned long fault_count;
 
-static void fault_report(void)
-{
-	const char *path = getenv("RECLAIM_FAULT_COUNT");
-	FILE *f = path ? fopen(path, "we") : NULL;
-
-	if (!f)
-		return;
-	(void)fprintf(f, "%lu\n", fault_count);
-	(void)fclose(f);
-}
-
 static void fault_die_if(const char *prefix)
 {
 	const char *spec = getenv("RECLAIM_FAULT");
@@ -45,8 +34,7 @@ static void fault_log(const char *name)
 
 void fault_before(const char *name)
 {
-	if (!fault_count++)
-		(void)atexit(fault_report);
+	fault_count++;
 	fault_log(name);
 	fault_die_if("kill:");
 }

@@ -6,7 +6,6 @@
  *
  *   RECLAIM_FAULT=kill:K        SIGKILL itself just before operation K (1, 2, ...)
  *   RECLAIM_FAULT=kill-after:K  just after it
- *   RECLAIM_FAULT_COUNT=FILE    write the number of operations to FILE at exit
  *   RECLAIM_FAULT_LOG=FILE      append the name of each operation to FILE, just before it
  */
 #ifndef RECLAIM_INJECT_FAULT_H

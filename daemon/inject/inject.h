@@ -83,8 +83,8 @@ void inject_where(const struct inject *inj, struct inject_stop *ret);
  *   -EOPNOTSUPP syscall user dispatch, AMX, no free signal (*ret_why)
  * After it:
  *   0 done · -EINPROGRESS deadline passed, the thread finishes alone and then
- *   goes on as before · -EBUSY the same, somebody stopped it by a signal · -EFAULT the call faulted, the thread was put back
- *   -ESRCH the thread died meanwhile
+ *   goes on as before · -EBUSY the same, somebody stopped it by a signal
+ *   -EFAULT the call faulted, the thread was put back · -ESRCH it died meanwhile
  */
 int inject_call(struct inject *inj, const struct inject_code *code, const struct inject_stack *stack,
 		const struct chain_call *calls, size_t ncalls, uint64_t deadline_ns, struct inject_times *ret,

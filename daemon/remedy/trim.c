@@ -143,7 +143,7 @@ static void trim_pick_failed(const struct remedy_site *site, int r, const struct
 		break;
 	case -EPERM:
 	case -EACCES:
-		result_set(ret, REMEDY_DENIED, "not permitted to trace it");
+		result_set(ret, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it");
 		break;
 	case -ESRCH:
 		result_set(ret, REMEDY_GONE, "it has exited");

@@ -152,6 +152,36 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	}
 }
 
+static void injector_denied(struct injector *in)
+{
+	injector_end(in, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it");
+}
+
+/* Why the reader could not open the target. */
+static void injector_unopened(struct injector *in, int r)
+{
+	switch (r) {
+	case -ESRCH:
+		injector_end(in, WORKER_GONE, "it has exited");
+		break;
+	case -EACCES:
+	case -EPERM:
+		injector_denied(in);
+		break;
+	case -EMFILE:
+		injector_end(in, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)");
+		break;
+	case -E2BIG:
+		injector_end(in, WORKER_REFUSED, "it has too many mappings to look at");
+		break;
+	default:
+		text_format(in->res->reason, sizeof(in->res->reason), "failed to open its memory and files: %s",
+			    strerror(-r));
+		in->res->outcome = WORKER_FAILED;
+		break;
+	}
+}
+
 /* One remedy from plan to result. false: stop here, the result is final. */
 static bool injector_step(struct injector *in, uint32_t bit)
 {
@@ -172,6 +202,10 @@ static bool injector_step(struct injector *in, uint32_t bit)
 					       "the reader failed on its files or memory");
 		return false;
 	}
+	if (reply.error) {
+		injector_unopened(in, reply.error);
+		return false;
+	}
 	if (!reply.plan.possible) {
 		injector_end(in, WORKER_REFUSED, reply.plan.reason);
 		return false;
@@ -187,49 +221,6 @@ static bool injector_step(struct injector *in, uint32_t bit)
 	}
 	injector_carry_out(in, remedy, &reply.plan, step);
 	return in->res->outcome == WORKER_NOTHING;
-}
-
-static void injector_denied(struct injector *in)
-{
-	injector_end(in, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it");
-}
-
-static bool injector_open(struct injector *in)
-{
-	struct reader_request req = { .magic = READER_MAGIC, .op = READER_OPEN };
-	struct reader_reply reply;
-	int r = reader_start(in->subject.piddir, &in->reader);
-
-	if (r == 0)
-		r = reader_ask(&in->reader, &req, in->deadline_ns, &reply);
-	if (r == 0)
-		r = reply.error;
-	switch (r) {
-	case 0:
-		return true;
-	case -ESRCH:
-		injector_end(in, WORKER_GONE, "it has exited");
-		break;
-	case -EACCES:
-	case -EPERM:
-		injector_denied(in);
-		break;
-	case -ETIMEDOUT:
-		injector_end(in, WORKER_TIMEOUT, "opening its files took too long");
-		break;
-	case -EMFILE:
-		injector_end(in, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)");
-		break;
-	case -E2BIG:
-		injector_end(in, WORKER_REFUSED, "it has too many mappings to look at");
-		break;
-	default:
-		text_format(in->res->reason, sizeof(in->res->reason), "failed to open its memory and files: %s",
-			    strerror(-r));
-		in->res->outcome = WORKER_FAILED;
-		break;
-	}
-	return false;
 }
 
 /* Bound to the memory of now: whatever the process executes later, nothing of ours gets into it. */
@@ -260,8 +251,6 @@ static void injector_work(struct injector *in)
 		.sig_cgt = in->subject.status.sig_cgt,
 		.seccomp = in->subject.status.seccomp != 0,
 	};
-	if (!injector_open(in))
-		return;
 	if (arch_xstate_probe(&in->target.xstate) < 0) {
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");
 		return;
@@ -299,11 +288,15 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 	text_format(ret->comm, sizeof(ret->comm), "%s", in.subject.stat.comm);
 	ret->rss_before = ret->rss_after = injector_rss(&in.subject.status);
 	ret->outcome = WORKER_NOTHING;
-	if (precheck(&in.subject, req->flags, ret->reason, sizeof(ret->reason)))
-		injector_work(&in);
-	else
+	/* It opens the files meanwhile. Whatever becomes of us, it ends with us. */
+	r = reader_start(in.subject.piddir, &in.reader);
+	if (!precheck(&in.subject, req->flags, ret->reason, sizeof(ret->reason)))
 		ret->outcome = WORKER_REFUSED;
-	reader_stop(&in.reader);
+	else if (r < 0)
+		injector_end(&in, WORKER_FAILED, strerror(-r));
+	else
+		injector_work(&in);
+	closep(&in.reader.fd);
 	closep(&in.mem_fd);
 	subject_close(&in.subject);
 }

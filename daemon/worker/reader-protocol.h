@@ -13,7 +13,6 @@
 #define READER_MAGIC 0x72646572u
 
 enum reader_op {
-	READER_OPEN, /* is the target open and the sandbox on? */
 	READER_PLAN, /* plan remedy number arg */
 	READER_PROVE, /* judge the thread with these registers */
 };
@@ -25,7 +24,7 @@ struct reader_request {
 
 struct reader_reply {
 	uint32_t magic, op;
-	int32_t error; /* READER_OPEN: 0 or -errno */
+	int32_t error; /* of opening the target or entering the sandbox: -errno, nothing else is filled */
 	uint32_t pad;
 	union {
 		struct remedy_plan plan;

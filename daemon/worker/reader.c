@@ -10,15 +10,12 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
-#include <sys/wait.h>
-#include <time.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "worker/sandbox.h"
 
 #define READER_FDS 8192
-#define READER_REAP_TRIES 500 /* of 100 us */
 
 /* ---- the reader's own side ---- */
 
@@ -95,7 +92,7 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 		reader_plan(st, req->arg, &reply->plan);
 	else if (req->op == READER_PROVE && st->facts.safepoint.target)
 		safepoint_prove(&st->facts.safepoint, &req->regs, &reply->verdict);
-	else if (req->op != READER_OPEN)
+	else
 		reply->error = -EINVAL;
 }
 
@@ -181,7 +178,7 @@ int reader_start(int piddir, struct reader *ret)
 		_exit(1);
 	}
 	closep(&fds[1]);
-	*ret = (struct reader){ .pid = pid, .fd = fds[0] };
+	*ret = (struct reader){ .fd = fds[0] };
 	return 0;
 }
 
@@ -228,18 +225,4 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	}
 	*ret = reply;
 	return 0;
-}
-
-void reader_stop(struct reader *rd)
-{
-	const struct timespec pause = { .tv_nsec = 100000 };
-
-	if (rd->pid <= 0)
-		return;
-	closep(&rd->fd);
-	(void)kill(rd->pid, SIGKILL);
-	/* It may sit in the kernel, on a file that hangs: then it dies when it can, and init reaps it. */
-	for (unsigned int i = 0; i < READER_REAP_TRIES && waitpid(rd->pid, NULL, WNOHANG) == 0; i++)
-		(void)nanosleep(&pause, NULL);
-	rd->pid = 0;
 }

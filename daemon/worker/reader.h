@@ -13,11 +13,10 @@
 #include "worker/reader-protocol.h"
 
 struct reader {
-	pid_t pid;
-	int fd;
+	int fd; /* closing it ends the reader, and so does our end */
 };
 
-/* Forks the reader. 0 or -errno. */
+/* Forks the reader, which begins to open the target. The caller closes ret->fd. 0 or -errno. */
 int reader_start(int piddir, struct reader *ret) __must_check;
 
 /*
@@ -26,8 +25,5 @@ int reader_start(int piddir, struct reader *ret) __must_check;
  */
 int reader_ask(const struct reader *rd, const struct reader_request *req, uint64_t deadline_ns,
 	       struct reader_reply *ret) __must_check;
-
-/* Kills it if it is still there, and waits for it. */
-void reader_stop(struct reader *rd);
 
 #endif
