@@ -140,11 +140,11 @@ format: ## put changed lines of C into shape (edits files)
 
 docs: $(man_pages) ## man pages, into build/man
 
-demo: setup-demo all ## bloat a C and a Python program, trim both, show before and after
-	@scripts/demo
+demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python program, trim both, show before and after
+	@O='$O' scripts/demo
 
 bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
-	@scripts/bench
+	@O='$O' scripts/bench
 
 install: all docs ## install below DESTDIR and PREFIX (/usr/local)
 	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
