@@ -407,3 +407,10 @@ def disturb(how, pid):
 
 def died_of(proc):
     return signal.Signals(-proc.returncode).name if proc.returncode and proc.returncode < 0 else None
+
+
+def own_mounts():
+    """How to get a mount namespace. Inside of a chroot the root is no mount point, so its propagation can't change."""
+    how = ["unshare", "-m", "--propagation"]
+    r = subprocess.run([*how, "private", "true"], stderr=subprocess.DEVNULL, check=False)
+    return [*how, "unchanged" if r.returncode else "private"]

@@ -30,16 +30,19 @@ TARGETS = {
 class Sweep:
     def __init__(self, victim, before, counted):
         self.victim, self.before, self.counted = victim, before, counted
+        self.threads = len(judge.tids(victim.pid)) > 1
         self.killed, self.eintr_at = 0, []
 
-    def step(self, when, k, count_file):
+    def step(self, when, k, tmp_path):
         """True while operation k is still reached."""
         had = self.victim.get("eintr")
-        t = judge.trim(self.victim.pid, "--timeout=5s",
-                       env={"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_COUNT": str(count_file)})
+        env, log = die_at(when, k, tmp_path)
+        t = judge.trim(self.victim.pid, "--timeout=5s", env=env)
         self.judge(f"{when}:{k}, {t}")
         if self.victim.get("eintr") > had:
             self.eintr_at.append(k)
+            # several threads' idle one may notice only after its step
+            assert self.threads or stop_showed(log, when), f"EINTR at {when}:{k}: {log.read_text('ascii').split()}"
         if t.acted:
             return False
         assert t.outcome in ("failed", "refused"), t
@@ -68,13 +71,11 @@ def test_sweep(start, name, when, tmp_path, capsys):
     v.moves_on()
     s = Sweep(v, v.snapshot(), counted)
     k = 1
-    while s.step(when, k, tmp_path / "count"):
+    while s.step(when, k, tmp_path):
         k += 1
         assert k < LIMIT, "the sweep doesn't end"
     tell(capsys, f"{name}, {when}", s.killed, k - 1, s.eintr_at)
     assert s.killed > 5, "hardly anything was killed: is this the fault build?"
-    if program == "regs":  # the other one's idle thread may notice too late for its step
-        check_eintr_window(s.eintr_at, tmp_path / "count")
     v.moves_on()
     v.unharmed(s.before, quiet=False)
     v.finish()
@@ -94,8 +95,8 @@ def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
         if v is None:
             v = start("sleepers", f"--case={name}", f"--ms={ms}", asleep=True)
             before = v.snapshot()
-        t = judge.trim(v.pid, "--timeout=1s",
-                       env={"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_COUNT": str(tmp_path / "count")})
+        env, log = die_at(when, k, tmp_path)
+        t = judge.trim(v.pid, "--timeout=1s", env=env)
         v_settled(v, before, f"{when}:{k}")
         if over(v):
             judge.wait_for("its end", 5, lambda v=v: not v.alive())
@@ -104,6 +105,7 @@ def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
             if regular:
                 continue  # its time was up: this step again, in a new one
             assert never_restarts and "errno 4" in note, f"killed at {when}:{k}: {note}"
+            assert stop_showed(log, when), f"EINTR at {when}:{k}: {log.read_text(encoding='ascii').split()}"
             eintr_at.append(k)
         elif t.acted:
             break
@@ -119,9 +121,8 @@ def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
         k += 1
     tell(capsys, f"asleep in {name}, {when}", killed, k - 1, eintr_at)
     assert killed > 5
-    check_eintr_window(eintr_at, tmp_path / "count")
     finish_sleep(v)
-    assert v.get("elapsed_us") <= ms * 1000 * 1.01
+    assert v.get("elapsed_us") <= ms * 1000 * 1.1  # did not begin anew; a busy machine wakes it late
 
 
 def over(v):
@@ -134,12 +135,21 @@ def tell(capsys, what, killed, operations, eintr_at):
         print(f"\n  {what}: killed {killed} times at {operations} operations, EINTR {len(eintr_at)} {at}")
 
 
-def check_eintr_window(eintr_at, count_file):
-    """Only before the frame is in place: what comes after SETREGS (mask, notifier, go on, wait,
-    look, let go) is at least six operations."""
-    operations = int(count_file.read_text(encoding="ascii"))
-    assert operations > 10
-    assert all(k <= operations - 6 for k in eintr_at), f"EINTR at {eintr_at} of {operations}"
+def die_at(when, k, tmp_path):
+    """The environment of a worker that dies at operation k, and the file that will hold its operations."""
+    log = tmp_path / "operations"
+    log.unlink(missing_ok=True)
+    return {"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_LOG": str(log)}, log
+
+
+def stop_showed(log, when):
+    """Did the worker die after it had stopped a thread, and before it had put a frame (or the
+    rewound call) in place? Only then may the program see that it was stopped."""
+    ops = log.read_text(encoding="ascii").split() if log.exists() else []
+    done = ops[:-1] if when == "kill" else ops
+    last = max((i for i, op in enumerate(done) if op == "seize"), default=len(done))
+    done = done[last:]
+    return "interrupt" in done and "setregs" not in done and "detach" not in done
 
 
 def finish_sleep(v):

@@ -86,6 +86,7 @@ def test_however_it_waits(start, mode):
         v.proc.stdin.flush()
         v.proc.send_signal(10)
         assert int(v.read_line()["bad"]) == 0
+        v.wait_asleep()  # a signal just before pause() would be lost
         v.proc.stdin.write(b"quit\n")
         v.proc.stdin.flush()
         v.proc.send_signal(10)

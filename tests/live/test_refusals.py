@@ -80,10 +80,9 @@ def test_itself_and_ancestors(who, script, words):
 def pid_one(special, start):
     """A bloated process that is pid 1 of its own namespace; returns it and how to get there."""
     exe = special.cc("plain")
-    v = start(None, argv=["unshare", "-p", "-f", "-m", "--mount-proc", "--kill-child", "--propagation", "private",
-                          exe])
+    v = start(None, argv=[*judge.own_mounts(), "-p", "-f", "--mount-proc", "--kill-child", exe])
     init = judge.wait_for("pid 1", 5, lambda: children(v.pid))[0]
-    return init, ["nsenter", "-t", str(init), "-p", "-m"]
+    return init, ["nsenter", "-t", str(init), "-p", "-m", "-r"]
 
 
 def children(pid):

@@ -7,24 +7,43 @@ import pytest
 import judge
 from sleeping import CASES, Batch
 
-MS = 4000
+MS = 3000
 # calls with a relative timeout may start it again, nothing else may
 BOUND = {"event": 1.01, "abs": 1.01, "rel": 2.0}
 # at least so many calls must really have been worked on, not merely refused
 MUST_ACT = 25
 
 
-@pytest.fixture(scope="module")
-def batch():
-    b = Batch([c.name for c in CASES], MS)
+# how many sleep at once: all must be trimmed well before the first wakes up
+WAVE = 24
+
+
+class Everything:
+    """What came of all the waves."""
+
+    def __init__(self):
+        self.results, self.trims, self.outside = {}, {}, {}
+
+
+def wave(names, everything):
+    b = Batch(names, MS)
     try:
         b.start()
         b.trim_all("--timeout=400ms")
-        b.outside = b.compare()
+        everything.outside.update(b.compare())
         b.collect()
-        yield b
     finally:
         b.kill()
+    everything.results.update(b.results)
+    everything.trims.update(b.trims)
+
+
+@pytest.fixture(scope="module")
+def batch():
+    everything, names = Everything(), [c.name for c in CASES]
+    for i in range(0, len(names), WAVE):
+        wave(names[i:i + WAVE], everything)
+    return everything
 
 
 def test_there_are_cases():
@@ -48,7 +67,7 @@ def test_most_are_really_trimmed(batch, capsys):
     acted = sorted(n for n, t in batch.trims.items() if t.acted)
     refused = {n: t.reason for n, t in batch.trims.items() if not t.acted}
     with capsys.disabled():
-        print(f"\n  sleepers: {len(acted)} of {len(batch.names)} trimmed asleep, refused: {sorted(refused)}")
+        print(f"\n  sleepers: {len(acted)} of {len(batch.trims)} trimmed asleep, refused: {sorted(refused)}")
     assert len(acted) >= MUST_ACT, refused
     # the calls that fail on mere attach are the point of the whole thing
     for name in ("epoll_wait", "rt_sigtimedwait", "semtimedop", "recv_rcvtimeo", "io_getevents"):
@@ -82,10 +101,12 @@ def test_several_trims_of_one_sleep(start):
     """Ten trims during one sleep: still the one result at the right time."""
     for name in ("epoll_wait", "read_pipe", "clock_nanosleep_abs", "futex_wait"):
         v = start("sleepers", f"--case={name}", "--ms=3000", asleep=True)
-        before = v.snapshot()
+        before, longest = v.snapshot(), 0
         for _ in range(10):
-            judge.trim(v.pid)
+            t = judge.trim(v.pid)
+            longest = max(longest, t.doc["stopped_us_max"])
             v.unharmed(before)
         judge.wait_for("the end", 10, lambda v=v: not v.alive())
         assert v.proc.returncode == 0, v.note
-        assert v.get("elapsed_us") <= 3000 * 1000 * 1.01
+        # the event may fall into the last stop
+        assert v.get("elapsed_us") <= 3000 * 1000 * 1.01 + longest

@@ -187,7 +187,8 @@ static void compare(uint64_t flags_mask, uint32_t skip)
 	if (regs_rsp != regs_rsp_out)
 		complain("rsp moved by %lld", (long long)(regs_rsp_out - regs_rsp));
 	if ((regs_flags ^ regs_flags_out) & flags_mask)
-		complain("flags are %llx, were %llx", (unsigned long long)regs_flags_out, (unsigned long long)regs_flags);
+		complain("flags are %llx, were %llx", (unsigned long long)regs_flags_out,
+			 (unsigned long long)regs_flags);
 	if (xstate_differs(&component))
 		complain("extended state component %u changed", component);
 }
