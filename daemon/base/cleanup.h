@@ -6,6 +6,7 @@
 #ifndef RECLAIM_BASE_CLEANUP_H
 #define RECLAIM_BASE_CLEANUP_H
 
+#include <dirent.h>
 #include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -55,8 +56,16 @@ static inline void fclosep(FILE **f)
 	*f = NULL;
 }
 
+static inline void closedirp(DIR **d)
+{
+	if (*d)
+		(void)closedir(*d);
+	*d = NULL;
+}
+
 #define _cleanup_free_ _cleanup_(freep)
 #define _cleanup_close_ _cleanup_(closep)
 #define _cleanup_fclose_ _cleanup_(fclosep)
+#define _cleanup_closedir_ _cleanup_(closedirp)
 
 #endif

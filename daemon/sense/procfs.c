@@ -1,6 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* Processes as /proc shows them. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <string.h>
 
@@ -9,6 +8,7 @@
 #include "base/pstat.h"
 #include "base/pstatus.h"
 #include "sense/heap.h"
+#include "sense/list.h"
 #include "sense/names.h"
 #include "sense/proc.h"
 #include "sense/smaps.h"
@@ -16,27 +16,12 @@
 /* While the target changes its mappings between two reads of ours, the kernel may repeat an address. */
 #define DEEP_TRIES 4
 
-static void closedirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-	*d = NULL;
-}
-
 void proc_done(struct proc *p)
 {
 	free(p->exe);
 	free(p->cgroup);
 	free(p->unit);
 	*p = (struct proc){ 0 };
-}
-
-void proc_list_done(struct proc_list *l)
-{
-	for (size_t i = 0; i < l->n; i++)
-		proc_done(&l->v[i]);
-	free(l->v);
-	*l = (struct proc_list){ 0 };
 }
 
 struct deep {
@@ -177,8 +162,7 @@ static int no_names(struct proc *p)
 	return p->exe && p->cgroup && p->unit ? 0 : -ENOMEM;
 }
 
-/* 1 when read, 0 when @filter (which may be NULL) leaves it out. */
-static int read_filtered(int root, pid_t pid, const struct proc_filter *filter, enum proc_depth depth, struct proc *ret)
+int proc_read_filtered(int root, pid_t pid, const struct proc_filter *filter, enum proc_depth depth, struct proc *ret)
 {
 	_cleanup_close_ int dir = procfs_open_pid(root, pid);
 	_cleanup_(proc_done) struct proc p = { 0 };
@@ -223,84 +207,7 @@ static int read_filtered(int root, pid_t pid, const struct proc_filter *filter, 
 
 int proc_read(int root, pid_t pid, enum proc_depth depth, struct proc *ret)
 {
-	int r = read_filtered(root, pid, NULL, depth, ret);
+	int r = proc_read_filtered(root, pid, NULL, depth, ret);
 
 	return r < 0 ? r : 0;
-}
-
-static int list_reserve(struct proc_list *l, size_t *size)
-{
-	struct proc *bigger;
-	size_t n;
-
-	if (l->n < *size)
-		return 0;
-	n = MAX(*size * 2, 128);
-	bigger = reallocarray(l->v, n, sizeof(*l->v));
-	if (!bigger)
-		return -ENOMEM;
-
-	l->v = bigger;
-	*size = n;
-	return 0;
-}
-
-static int compare_pids(const void *a, const void *b)
-{
-	const struct proc *x = a, *y = b;
-
-	return (x->pid > y->pid) - (x->pid < y->pid);
-}
-
-int proc_list_read(int root, const struct proc_filter *filter, enum proc_depth depth, struct proc_list *ret)
-{
-	static const struct proc_filter everything = { .kthreads = true };
-	_cleanup_(proc_list_done) struct proc_list l = { 0 };
-	_cleanup_(closedirp) DIR *d = NULL;
-	size_t size = 0;
-	int fd;
-
-	/* An open file of its own: the caller's may be anywhere in its listing. */
-	fd = openat(root, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	if (fd < 0)
-		return -errno;
-	d = fdopendir(fd);
-	if (!d) {
-		closep(&fd);
-		return -errno;
-	}
-
-	for (;;) {
-		struct dirent *entry;
-		pid_t pid;
-		int r;
-
-		errno = 0;
-		entry = readdir(d);
-		if (!entry && errno)
-			return -errno;
-		if (!entry)
-			break;
-		if (parse_pid(entry->d_name, &pid) < 0)
-			continue;
-
-		r = list_reserve(&l, &size);
-		if (r < 0)
-			return r;
-		r = read_filtered(root, pid, filter ? filter : &everything, depth, &l.v[l.n]);
-		/* Gone meanwhile, or hidden from us by the mount option hidepid. */
-		if (r == -ESRCH || r == -EPERM || r == -EACCES)
-			continue;
-		if (r < 0)
-			return r;
-		l.n += (size_t)r;
-	}
-
-	/* The kernel lists them by number, recorded trees don't. */
-	if (l.n > 1)
-		qsort(l.v, l.n, sizeof(*l.v), compare_pids);
-
-	*ret = l;
-	l = (struct proc_list){ 0 };
-	return 0;
 }
