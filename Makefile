@@ -85,6 +85,12 @@ ctl_rooms := ctl core sense base
 ctl_libs := -lsmartcols
 worker_rooms := worker remedy inspect inject base
 worker_libs := -ldw -lelf -lseccomp -lcap
+# The worker is started for each target: loading seven libraries would be a
+# fifth of a trim. STATIC=0, and a libdw that wants more than these, link them
+# as shared ones; libc is always shared.
+ifeq ($(filter 0,$(STATIC))$(filter 1,$(SAN)),)
+worker_static := -Wl,-Bstatic -Wl,--start-group $(worker_libs) -lz -llzma -lbz2 -Wl,--end-group -Wl,-Bdynamic
+endif
 
 programs := $(if $(wildcard daemon/ctl/main.c),$O/reclaimctl) \
 	    $(if $(wildcard daemon/worker/main.c),$O/reclaim-worker)
@@ -213,7 +219,8 @@ $O/reclaimctl: $O/daemon/ctl/main.o $(call room_libs,$(ctl_rooms))
 
 $O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms))
 	$(call say,LINK)
-	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_libs)
+	$(Q)$(if $(worker_static),$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_static) 2>/dev/null ||) \
+		$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_libs)
 
 # A source may name more to link in a comment in its first lines: /* LDLIBS: -lfoo */
 ldlibs_of = $(shell sed -n '1,5s,^/\* LDLIBS: \(.*\) \*/$$,\1,p' $1)
