@@ -192,9 +192,11 @@ static void call_finish(struct inject *inj, int sig)
 {
 	bool rewound = inj->cont.regs.rip != inj->regs.rip;
 	int pass = sig == inj->notifier ? 0 : sig;
+	/* Without a handler a signal interrupts no system call: it is ignored, stops the process or ends it. */
+	bool handled = pass && (inj->target->sig_cgt & SIGBIT(pass));
 
 	inj->done_ns = clock_ns();
-	if (rewound && (pass || inject_handler_due(inj)))
+	if (rewound && (handled || inject_handler_due(inj)))
 		inject_release(inj, &inj->regs, pass);
 	else
 		inject_release(inj, NULL, pass);

@@ -121,78 +121,66 @@ static void trim_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 #define result_set(res, code, ...) \
 	((res)->outcome = (code), text_format((res)->reason, sizeof((res)->reason), __VA_ARGS__))
 
+struct failure {
+	int error;
+	enum remedy_outcome outcome;
+	const char *text;
+};
+
+/* Of inject_pick(). */
+static const struct failure pick_failures[] = {
+	{ -EBUSY, REMEDY_REFUSED, "it is stopped by a signal" },
+	{ -EALREADY, REMEDY_REFUSED, "one of its threads is being traced by somebody else" },
+	{ -ETIMEDOUT, REMEDY_REFUSED, "a thread of it would not stop (uninterruptible sleep)" },
+	{ -ETIME, REMEDY_REFUSED, "the proof of a safe point took too long: the machine is too busy" },
+	{ -EPIPE, REMEDY_FAILED, "the reader failed on its stack" },
+	{ -EPERM, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it" },
+	{ -EACCES, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it" },
+	{ -ESRCH, REMEDY_GONE, "it has exited" },
+};
+
+/* Of inject_call(). */
+static const struct failure call_failures[] = {
+	{ -EINPROGRESS, REMEDY_TIMEOUT, "malloc_trim had not returned in time; it finishes by itself" },
+	{ -EBUSY, REMEDY_TIMEOUT, "it was stopped by a signal meanwhile; malloc_trim ends when it is continued" },
+	{ -EFAULT, REMEDY_FAILED, "malloc_trim faulted; the thread was put back, its heap is damaged" },
+	{ -ESRCH, REMEDY_GONE, "it exited or ran another program meanwhile" },
+	{ -EAGAIN, REMEDY_REFUSED, "a signal is about to be handled" },
+	{ -ENOSPC, REMEDY_REFUSED, "not enough room on the stack of the thread" },
+	{ -ESTALE, REMEDY_REFUSED, "its code changed while it was looked at" },
+};
+
+static void trim_failed(int r, const struct failure *table, size_t n, struct remedy_result *ret)
+{
+	for (size_t i = 0; i < n; i++) {
+		if (table[i].error == r) {
+			result_set(ret, table[i].outcome, "%s", table[i].text);
+			return;
+		}
+	}
+	result_set(ret, REMEDY_FAILED, "the injection failed: %s", strerror(-r));
+}
+
 static void trim_pick_failed(const struct remedy_site *site, int r, const struct inject_found *found,
 			     struct remedy_result *ret)
 {
-	switch (r) {
-	case -EAGAIN:
+	const char *why = found->why	    ? found->why :
+			  *site->unsafe_why ? site->unsafe_why :
+					      "no thread sleeps in a call that is known to be safe";
+
+	if (r == -EAGAIN)
 		result_set(ret, REMEDY_REFUSED, "no safe point in time (%llu looks): %s",
-			   (unsigned long long)found->looks,
-			   found->why	     ? found->why :
-			   *site->unsafe_why ? site->unsafe_why :
-					       "no thread sleeps in a call that is known to be safe");
-		break;
-	case -EBUSY:
-		result_set(ret, REMEDY_REFUSED, "it is stopped by a signal");
-		break;
-	case -EALREADY:
-		result_set(ret, REMEDY_REFUSED, "one of its threads is being traced by somebody else");
-		break;
-	case -ETIMEDOUT:
-		result_set(ret, REMEDY_REFUSED, "a thread of it would not stop (uninterruptible sleep)");
-		break;
-	case -EPERM:
-	case -EACCES:
-		result_set(ret, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it");
-		break;
-	case -ESRCH:
-		result_set(ret, REMEDY_GONE, "it has exited");
-		break;
-	case -ETIME:
-		result_set(ret, REMEDY_REFUSED, "the proof of a safe point took too long: the machine is too busy");
-		break;
-	case -EPIPE:
-		result_set(ret, REMEDY_FAILED, "the reader failed on its stack");
-		break;
-	default:
-		result_set(ret, REMEDY_FAILED, "failed to find a safe point: %s", strerror(-r));
-		break;
-	}
+			   (unsigned long long)found->looks, why);
+	else
+		trim_failed(r, pick_failures, ARRAY_SIZE(pick_failures), ret);
 }
 
 static void trim_call_failed(int r, const char *why, struct remedy_result *ret)
 {
-	switch (r) {
-	case -EINPROGRESS:
-		result_set(ret, REMEDY_TIMEOUT, "malloc_trim had not returned in time; it finishes by itself");
-		break;
-	case -EBUSY:
-		result_set(ret, REMEDY_TIMEOUT,
-			   "it was stopped by a signal meanwhile; malloc_trim ends when it is continued");
-		break;
-	case -EFAULT:
-		result_set(ret, REMEDY_FAILED, "malloc_trim faulted; the thread was put back, its heap is damaged");
-		break;
-	case -ESRCH:
-		result_set(ret, REMEDY_GONE, "it exited or ran another program meanwhile");
-		break;
-	case -EAGAIN:
-		result_set(ret, REMEDY_REFUSED, "a signal is about to be handled");
-		break;
-	case -ENOSPC:
-		result_set(ret, REMEDY_REFUSED, "not enough room on the stack of the thread");
-		break;
-	case -ESTALE:
-		result_set(ret, REMEDY_REFUSED, "its code changed while it was looked at");
-		break;
-	case -EACCES:
-	case -EOPNOTSUPP:
-		result_set(ret, REMEDY_REFUSED, "%s", why ? why : "the thread can't be used");
-		break;
-	default:
-		result_set(ret, REMEDY_FAILED, "the call failed: %s", strerror(-r));
-		break;
-	}
+	if (why)
+		result_set(ret, REMEDY_REFUSED, "%s", why);
+	else
+		trim_failed(r, call_failures, ARRAY_SIZE(call_failures), ret);
 }
 
 static bool trim_too_long(const struct remedy_site *site, struct remedy_result *ret)

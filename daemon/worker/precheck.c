@@ -1,7 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "worker/precheck.h"
 
-#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kcmp.h>
@@ -109,12 +108,6 @@ static bool precheck_state(const struct subject *s, char *why, size_t size)
 	return true;
 }
 
-static void closedirp(DIR **d)
-{
-	if (*d)
-		(void)closedir(*d);
-}
-
 static bool precheck_same_memory(const struct subject *s, pid_t other, char *why, size_t size)
 {
 	if (other <= 0 || syscall(SYS_kcmp, s->stat.pid, other, KCMP_VM, 0ul, 0ul) != 0)
@@ -151,7 +144,7 @@ static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why,
 static bool precheck_shared(const struct subject *s, char *why, size_t size)
 {
 	_cleanup_close_ int fd = openat(s->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_(closedirp) DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
 	const struct dirent *de;
 
 	if (!dir) {
