@@ -19,6 +19,11 @@ import judge
 KTHREAD = 0x00200000
 
 
+def as_before(before, pid):
+    """A thread that has been let go needs a moment to fall asleep again."""
+    judge.wait_for("it to look as before", 5, lambda: not before.differences(judge.Snapshot(pid)))
+
+
 def refused(pid, *words, rc=3, options=("--timeout=2s",), limit=4.0, **kw):
     """@words: one of them must be in the reason."""
     began = time.monotonic()
@@ -93,10 +98,10 @@ def test_pid_one_without_force(special, start):
     init, enter = pid_one(special, start)
     before = judge.Snapshot(init)
     refused(1, "pid 1", "init", "--force", prefix=enter)
-    assert not before.differences(judge.Snapshot(init))
+    as_before(before, init)
     t = judge.trim(1, "--force", prefix=enter)
     assert t.acted and t.outcome == "reclaimed", t
-    assert not before.differences(judge.Snapshot(init))
+    as_before(before, init)
 
 
 def test_zombie():
@@ -188,7 +193,7 @@ def test_vfork_parent_and_child(start):
     refused(v.pid, "vfork", "D state", "uninterruptible", "disk sleep", "shares")
     refused(child, "vfork", "shares", "shared")
     v.unharmed(before)
-    assert not child_before.differences(judge.Snapshot(child))
+    as_before(child_before, child)
     v.finish()
 
 
@@ -198,7 +203,7 @@ def test_memory_shared_with_another_process(start):
     child_before = judge.Snapshot(child)
     refused_unharmed(v, "shares", "shared")
     refused(child, "shares", "shared")
-    assert not child_before.differences(judge.Snapshot(child))
+    as_before(child_before, child)
     v.finish()
 
 
