@@ -66,6 +66,13 @@ bool arch_in_syscall(const struct user_regs_struct *regs);
 /* Makes the thread run its interrupted system call again from the start. */
 void arch_rewind_syscall(struct user_regs_struct *regs);
 
+/*
+ * Makes the interrupted system call one that the kernel itself decides about
+ * when the thread goes on: run again, or EINTR when a handler runs. For calls
+ * whose own state the kernel has forgotten or that it never runs again.
+ */
+void arch_undecide_syscall(struct user_regs_struct *regs);
+
 void arch_cpu_regs(const struct user_regs_struct *regs, struct cpu_regs *ret);
 
 #endif

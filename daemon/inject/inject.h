@@ -32,8 +32,6 @@ struct inject_target {
 	pid_t pid;
 	int piddir; /* /proc/PID, pins the identity */
 	int mem_fd; /* /proc/PID/mem for reading and writing, pins the memory */
-	uint64_t sig_cgt; /* signals with a handler, from status */
-	bool seccomp; /* some filter is on */
 	struct arch_xstate_info xstate;
 };
 
@@ -51,10 +49,9 @@ struct inject_code {
 	uint8_t fn_bytes[INJECT_CODE_BYTES];
 };
 
-/* The thread's stack: [lo, hi); below lo it may grow on its own when @grows. */
+/* The thread's stack: [lo, hi) is its own, private and writable. */
 struct inject_stack {
 	uint64_t lo, hi;
-	bool grows;
 };
 
 struct inject_times {
@@ -77,12 +74,13 @@ void inject_where(const struct inject *inj, struct inject_stop *ret);
  * inject_close() afterwards.
  *
  * Before the commit, nothing has been changed:
- *   -EAGAIN  a signal with a handler is pending, or rseq: try another moment
+ *   -EAGAIN  in an rseq section, or no free signal (*ret_why): try another thread or moment
  *   -ENOSPC  not enough room on this stack       -ESTALE  the code is not what was read
  *   -EACCES  a seccomp filter would forbid it (*ret_why) or can't be read
- *   -EOPNOTSUPP syscall user dispatch, AMX, no free signal (*ret_why)
+ *   -EOPNOTSUPP syscall user dispatch, AMX (*ret_why)
  * After it:
- *   0 done · -EINPROGRESS deadline passed, the thread finishes alone and then
+ *   0 done · -EDEADLK it waited for a lock that somebody holds on to, and was
+ *   called back: nothing has happened · -EINPROGRESS deadline passed, the thread finishes alone and then
  *   goes on as before · -EBUSY the same, somebody stopped it by a signal
  *   -EFAULT the call faulted, the thread was put back · -ESRCH it died meanwhile
  */

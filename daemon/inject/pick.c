@@ -10,6 +10,7 @@
 #include "base/clock.h"
 #include "base/parse.h"
 #include "base/procfs.h"
+#include "base/pstat.h"
 #include "inject/restart.h"
 
 #define PICK_THREADS_MAX 1024 /* looked at per round; more threads than that don't make the choice better */
@@ -18,6 +19,10 @@
 #define PICK_PAUSE_FIRST_NS 500000ul
 #define PICK_PAUSE_LAST_NS 20000000ul
 #define FUTEX_NR 202
+
+#define PICK_VETOES 64
+#define PF_IO_WORKER 0x10 /* include/linux/sched.h */
+#define PF_USER_WORKER 0x4000 /* since Linux 6.4 */
 
 struct candidate {
 	pid_t tid;
@@ -32,6 +37,8 @@ struct pick {
 	const struct inject_search *search;
 	struct candidate sleeping[PICK_CANDIDATES], running[PICK_CANDIDATES];
 	size_t nsleeping, nrunning;
+	struct candidate vetoed[PICK_VETOES]; /* stopped in vain where they sleep: not again as long as they do */
+	size_t nvetoed;
 	size_t nskip, nseen; /* sleepers that earlier rounds have tried in vain; all seen in this one */
 	struct inject_found found;
 	unsigned long pause_ns;
@@ -86,6 +93,42 @@ static void pick_insert(struct candidate *v, size_t *n, const struct candidate *
 	v[at] = *c;
 }
 
+static bool pick_is_vetoed(const struct pick *p, const struct candidate *c)
+{
+	for (size_t i = 0; i < MIN(p->nvetoed, (size_t)PICK_VETOES); i++)
+		if (p->vetoed[i].tid == c->tid && p->vetoed[i].sp == c->sp && p->vetoed[i].pc == c->pc)
+			return true;
+	return false;
+}
+
+/* The kernel's own workers for a process (io_uring) look like its threads; a stop would abort their work. */
+static bool pick_is_kernels(const struct pick *p, pid_t tid)
+{
+	_cleanup_close_ int dir = -1;
+	char path[64];
+	struct pstat st;
+
+	(void)snprintf(path, sizeof(path), "task/%d", tid);
+	dir = openat(p->target->piddir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	return dir < 0 || pstat_read(dir, &st) < 0 || (st.flags & (PF_IO_WORKER | PF_USER_WORKER));
+}
+
+static bool pick_still_runs(const struct pick *p, pid_t tid)
+{
+	char path[64], text[256];
+
+	(void)snprintf(path, sizeof(path), "task/%d/syscall", tid);
+	return procfs_read(p->target->piddir, path, text, sizeof(text)) > 0 && !strncmp(text, "running", 7);
+}
+
+static bool pick_is_avoided(const struct pick *p, pid_t tid)
+{
+	for (size_t i = 0; i < p->search->navoid; i++)
+		if (p->search->avoid[i] == tid)
+			return true;
+	return false;
+}
+
 static int pick_look(struct pick *p, pid_t tid)
 {
 	struct candidate c = { .tid = tid };
@@ -98,6 +141,8 @@ static int pick_look(struct pick *p, pid_t tid)
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
 	if (pick_parse_syscall(text, &c, args) < 0)
+		return 0;
+	if (c.rank ? !c.sp || !c.pc || pick_is_vetoed(p, &c) : pick_is_kernels(p, tid))
 		return 0;
 	if (c.nr == FUTEX_NR && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
 		return 0;
@@ -125,7 +170,7 @@ static int pick_list(struct pick *p)
 		pid_t tid;
 		int r;
 
-		if (parse_pid(de->d_name, &tid) < 0)
+		if (parse_pid(de->d_name, &tid) < 0 || pick_is_avoided(p, tid))
 			continue;
 		seen++;
 		r = pick_look(p, tid);
@@ -142,10 +187,19 @@ static int pick_prove(struct pick *p, const struct cpu_regs *regs)
 	int r = p->prover->prove(p->prover->ctx, regs, &p->found.stack);
 
 	p->found.why = NULL;
-	if (r == 0 && !stack->grows && regs->r[CPU_RSP] - stack->lo < need) {
+	if (r == 0 && (regs->r[CPU_RSP] < stack->lo || regs->r[CPU_RSP] - stack->lo < need)) {
 		p->found.why = "not enough room on its stack";
 		r = -EAGAIN;
 	}
+	return r;
+}
+
+static int pick_prove_or_veto(struct pick *p, const struct candidate *c, const struct cpu_regs *regs)
+{
+	int r = pick_prove(p, regs);
+
+	if (r == -EAGAIN && c->rank)
+		p->vetoed[p->nvetoed++ % PICK_VETOES] = *c;
 	return r;
 }
 
@@ -167,19 +221,24 @@ static int pick_try(struct pick *p, const struct candidate *c)
 		if (r < 0)
 			return r;
 	}
+	/* Asleep by now, perhaps in a write() that a stop would cut short? Then from outside, next time. */
+	if (!c->rank && !pick_still_runs(p, c->tid))
+		return -EAGAIN;
 	r = inject_open(p->target, c->tid, deadline, &inj);
 	if (r < 0)
 		return r == -ESRCH ? -EAGAIN : r;
 	p->found.looks++;
 	inject_where(inj, &stop);
-	if (c->rank && (!stop.in_syscall || stop.nr != c->nr))
+	if (c->rank &&
+	    (!stop.in_syscall || stop.nr != c->nr || stop.regs.r[CPU_RSP] != c->sp || stop.regs.r[CPU_RIP] != c->pc))
 		r = -EAGAIN; /* woke up meanwhile */
 	else if (!c->rank && stop.in_syscall)
 		r = -EAGAIN; /* fell asleep meanwhile: judge it from outside next time */
 	else
-		r = pick_prove(p, &stop.regs);
+		r = pick_prove_or_veto(p, c, &stop.regs);
 	if (r == 0) {
 		p->found.tid = c->tid;
+		p->found.asleep = c->rank != 0;
 		p->found.where = c->rank ? restart_name(c->nr) : "user code";
 		p->found.inj = TAKE_PTR(inj);
 		return 0;

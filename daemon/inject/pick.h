@@ -26,15 +26,21 @@ struct inject_prover {
 	void *ctx;
 };
 
+#define INJECT_AVOID_MAX 16
+
 struct inject_search {
 	uint64_t deadline_ns; /* of the whole search */
 	uint64_t data_lo, data_hi; /* libc's data: a futex in there is one of its own locks */
+	/* Sleeping threads that were found before and turned out to be of no use. */
+	pid_t avoid[INJECT_AVOID_MAX];
+	size_t navoid;
 };
 
 struct inject_found {
 	struct inject *inj; /* stopped at a safe point; the caller closes */
 	struct inject_stack stack;
 	pid_t tid;
+	bool asleep;
 	const char *where; /* name of the call it sleeps in, or "user code" */
 	uint64_t looks; /* stops that were needed, this one included */
 	uint64_t longest_ns; /* longest of the earlier stops */

@@ -13,42 +13,9 @@
 #include "base/pstatus.h"
 #include "inject/trace.h"
 
-#define PENDING_MAX 16
 #define STARVED_NS 2000000000ull /* beyond the deadline, for a thread that only waits for a CPU */
 #define LOOK_AGAIN_NS 20000000ull
 #define EVENT(status) ((status) >> 16)
-
-int inject_pending(pid_t tid, uint64_t *ret)
-{
-	uint64_t set = 0;
-
-	for (unsigned int shared = 0; shared < 2; shared++) {
-		siginfo_t info[PENDING_MAX];
-		int n = trace_peeksiginfo(tid, shared, info, ARRAY_SIZE(info));
-
-		if (n < 0)
-			return n;
-		if (n == PENDING_MAX)
-			set = UINT64_MAX;
-		for (int i = 0; i < n; i++)
-			if (info[i].si_signo >= 1 && info[i].si_signo <= 64)
-				set |= 1ull << (info[i].si_signo - 1);
-	}
-	*ret = set;
-	return 0;
-}
-
-bool inject_handler_due(const struct inject *inj)
-{
-	uint64_t pending;
-
-	/*
-	 * The mask is not looked at: in epoll_pwait and friends the thread has
-	 * a temporary one that ptrace doesn't show. A blocked signal with a
-	 * handler only makes us more careful.
-	 */
-	return inject_pending(inj->tid, &pending) == 0 && (pending & inj->target->sig_cgt);
-}
 
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
 {
@@ -62,7 +29,7 @@ void inject_release(struct inject *inj, const struct user_regs_struct *regs, int
 	inj->release_ns = clock_ns();
 }
 
-static int inject_open_thread(const struct inject_target *target, pid_t tid)
+int inject_open_thread(const struct inject_target *target, pid_t tid)
 {
 	char path[sizeof("task/-2147483648")];
 
@@ -179,20 +146,20 @@ uint64_t inject_stopped_ns(const struct inject *inj)
 	return end > inj->stop_ns ? end - inj->stop_ns : 0;
 }
 
-/*
- * A thread that we only looked at. The five kinds of call that the kernel
- * never restarts would show the program an EINTR that is our doing.
- */
+void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret)
+{
+	*ret = inj->regs;
+	if (inj->restart == RESTART_NEVER || (inj->restart == RESTART_BLOCK && forgotten))
+		arch_undecide_syscall(ret);
+}
+
+/* A thread that we only looked at: calls that the kernel never restarts would show the program our visit. */
 static void inject_leave(struct inject *inj)
 {
-	struct user_regs_struct regs = inj->regs;
+	struct user_regs_struct regs;
 
-	if (inj->restart == RESTART_NEVER && !inject_handler_due(inj)) {
-		arch_rewind_syscall(&regs);
-		inject_release(inj, &regs, 0);
-	} else {
-		inject_release(inj, NULL, 0);
-	}
+	inject_own_regs(inj, false, &regs);
+	inject_release(inj, inj->restart == RESTART_NEVER ? &regs : NULL, 0);
 }
 
 void inject_close(struct inject *inj)

@@ -31,11 +31,19 @@ struct inject {
 	struct chain chain;
 };
 
-/* Signals queued for the thread or its process: bit N-1 is signal N. All bits set when there are too many to see. */
-int inject_pending(pid_t tid, uint64_t *ret) __must_check;
+/*
+ * The registers with which the thread goes on as if nobody had stopped it:
+ * whether its system call runs again or returns EINTR is for the kernel to
+ * decide, by whether a handler runs. @forgotten: a chain has run, so the
+ * kernel's restart block is gone.
+ */
+void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret);
 
-/* Is a handler about to run in this thread, so that -EINTR belongs to the program and not to us? */
-bool inject_handler_due(const struct inject *inj);
+/* An O_PATH fd of /proc/PID/task/TID, or -1. */
+int inject_open_thread(const struct inject_target *target, pid_t tid);
+
+/* Waits for the end of the chain that has been committed, see inject_call(). */
+int inject_await(struct inject *inj, uint64_t deadline_ns) __must_check;
 
 /*
  * Detaches with @sig after making @regs the thread's registers (NULL: as they

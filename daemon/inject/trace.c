@@ -151,14 +151,9 @@ int trace_setsigmask(pid_t tid, uint64_t mask)
 	return trace_op0("setsigmask", PTRACE_SETSIGMASK, tid, (void *)sizeof(mask), &mask);
 }
 
-int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max)
+int trace_getsiginfo(pid_t tid, siginfo_t *ret)
 {
-	struct __ptrace_peeksiginfo_args args = {
-		.flags = shared ? PTRACE_PEEKSIGINFO_SHARED : 0,
-		.nr = (int)max,
-	};
-
-	return (int)trace_op("peeksiginfo", PTRACE_PEEKSIGINFO, tid, &args, info);
+	return trace_op0("getsiginfo", PTRACE_GETSIGINFO, tid, NULL, ret);
 }
 
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns)

@@ -43,11 +43,8 @@ int trace_setxstate(pid_t tid, const void *buf, size_t len) __must_check;
 int trace_getsigmask(pid_t tid, uint64_t *ret) __must_check;
 int trace_setsigmask(pid_t tid, uint64_t mask) __must_check;
 
-/*
- * Copies up to @max queued signals: of the thread, or of its process when
- * @shared. Returns how many.
- */
-int trace_peeksiginfo(pid_t tid, bool shared, siginfo_t *info, unsigned int max) __must_check;
+/* Of the signal that a signal-delivery-stop is about. */
+int trace_getsiginfo(pid_t tid, siginfo_t *ret) __must_check;
 
 /* One cBPF program of the thread's seccomp filters (newest first): number of instructions, -ENOENT at the end. */
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns) __must_check;

@@ -158,10 +158,8 @@ int module_verify(struct module *mod, struct remote *mem)
 	r = remote_read(mem, mod->bias + vaddr, buf, len);
 	if (r < 0)
 		return r;
-	if (memcmp(buf, bytes, len) != 0) {
-		mod->state = MODULE_BAD;
+	if (memcmp(buf, bytes, len) != 0)
 		return -ESTALE;
-	}
 	mod->verified = true;
 	return 0;
 }

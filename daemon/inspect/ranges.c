@@ -12,6 +12,7 @@
  * linked statically, local ones. Sorted by name.
  */
 static const char *const allocator_funcs[] = {
+	"__default_morecore",
 	"__free_mem",
 	"__libc_calloc",
 	"__libc_free",
@@ -25,6 +26,7 @@ static const char *const allocator_funcs[] = {
 	"__libc_realloc",
 	"__libc_valloc",
 	"__malloc_arena_thread_freeres",
+	"__malloc_check_init",
 	"__malloc_fork_lock_parent",
 	"__malloc_fork_unlock_child",
 	"__malloc_fork_unlock_parent",
@@ -57,8 +59,10 @@ static const char *const allocator_funcs[] = {
 	"mallinfo2",
 	"malloc",
 	"malloc_consolidate",
+	"malloc_get_state",
 	"malloc_info",
 	"malloc_printerr",
+	"malloc_set_state",
 	"malloc_stats",
 	"malloc_trim",
 	"malloc_usable_size",

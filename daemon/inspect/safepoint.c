@@ -113,7 +113,6 @@ static int safepoint_stack(const struct walk *w, const struct cpu_regs *regs, st
 	if (map->kind == MAP_KIND_STACK && w->program_root) {
 		ret->stack_lo = map->start;
 		ret->stack_hi = map->end;
-		ret->stack_grows = true;
 		return 0;
 	}
 	if (!w->thread_root)
@@ -121,6 +120,8 @@ static int safepoint_stack(const struct walk *w, const struct cpu_regs *regs, st
 	r = stack_of_thread(w->sp, regs, ret);
 	if (r < 0)
 		return verdict_unsafe(ret, "the bounds of its stack can't be told");
+	/* Some protect pages inside of their stacks: only what is writable in one piece counts. */
+	ret->stack_lo = MAX(ret->stack_lo, map->start);
 	return 0;
 }
 
@@ -149,6 +150,9 @@ void safepoint_prove(const struct safepoint *sp, const struct cpu_regs *regs, st
 	int r;
 
 	remote_forget(&sp->target->mem);
+	/* Libraries come and go: every proof compares each file with what is mapped once more. */
+	for (size_t i = 0; i < sp->target->mods.n; i++)
+		sp->target->mods.v[i].verified = false;
 	r = unwind(&sp->target->mods, &sp->target->mem, regs, walk_frame, &w);
 
 	if (r == 0 && regs->valid == CPU_REGS_ALL)

@@ -25,7 +25,6 @@ struct safepoint_verdict {
 	bool safe;
 	bool unknown; /* not safe because something isn't known (not because something is wrong) */
 	uint64_t stack_lo, stack_hi; /* when safe: the thread's own stack */
-	bool stack_grows;
 	unsigned int frames;
 	char why[128]; /* when not safe */
 };

@@ -33,7 +33,7 @@ struct remedy_plan {
 struct remedy_site {
 	const struct inject_target *target;
 	const struct inject_prover *prover;
-	uint64_t anon; /* resident anonymous bytes: what the work is estimated by */
+	uint64_t anon, swap; /* resident and swapped anonymous bytes: what the work is estimated by */
 	uint64_t max_stop_ns; /* 0: no limit */
 	uint64_t deadline_ns;
 	const char *unsafe_why; /* why the last look was refused: the prover's */

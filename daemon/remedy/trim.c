@@ -3,6 +3,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <time.h>
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -17,7 +18,10 @@
  */
 #define TRIM_NS_PER_MIB 125000ull
 #define TRIM_NS_BASE 200000ull
+#define TRIM_NS_PER_SWAPPED_PAGE 100000ull /* the headers of swapped free chunks are read back in, one by one */
 #define RESTORER_WINDOW 8192
+#define TRIES_MAX 20 /* threads that were found and then could not be used */
+#define TRIES_PAUSE_NS 5000000
 
 /* __restore_rt has no symbol; it lies beside sigaction(), else somewhere in the text. */
 static int trim_find_restorer(const struct object *o, uint64_t *ret)
@@ -145,7 +149,8 @@ static const struct failure call_failures[] = {
 	{ -EBUSY, REMEDY_TIMEOUT, "it was stopped by a signal meanwhile; malloc_trim ends when it is continued" },
 	{ -EFAULT, REMEDY_FAILED, "malloc_trim faulted; the thread was put back, its heap is damaged" },
 	{ -ESRCH, REMEDY_GONE, "it exited or ran another program meanwhile" },
-	{ -EAGAIN, REMEDY_REFUSED, "a signal is about to be handled" },
+	{ -EAGAIN, REMEDY_REFUSED, "it is in a restartable sequence" },
+	{ -EDEADLK, REMEDY_REFUSED, "another of its threads holds a lock of the allocator and does not let go" },
 	{ -ENOSPC, REMEDY_REFUSED, "not enough room on the stack of the thread" },
 	{ -ESTALE, REMEDY_REFUSED, "its code changed while it was looked at" },
 };
@@ -185,7 +190,8 @@ static void trim_call_failed(int r, const char *why, struct remedy_result *ret)
 
 static bool trim_too_long(const struct remedy_site *site, struct remedy_result *ret)
 {
-	uint64_t ns = TRIM_NS_BASE + (site->anon >> 20) * TRIM_NS_PER_MIB;
+	uint64_t ns =
+		TRIM_NS_BASE + (site->anon >> 20) * TRIM_NS_PER_MIB + (site->swap >> 12) * TRIM_NS_PER_SWAPPED_PAGE;
 	char expect[32], limit[32];
 
 	if (!site->max_stop_ns || ns <= site->max_stop_ns)
@@ -199,32 +205,41 @@ static bool trim_too_long(const struct remedy_site *site, struct remedy_result *
 static void trim_run(const struct remedy_site *site, const struct remedy_plan *plan, struct remedy_result *ret)
 {
 	const struct chain_call call = { .fn = plan->code.fn, .nargs = 1 }; /* malloc_trim(0) */
-	const struct inject_search search = {
+	struct inject_search search = {
 		.deadline_ns = MIN(site->deadline_ns, clock_ns() + SEARCH_NS),
 		.data_lo = plan->data_lo,
 		.data_hi = plan->data_hi,
 	};
 	struct inject_found found = { .inj = NULL };
 	struct inject_times times = { 0 };
+	const struct timespec pause = { .tv_nsec = TRIES_PAUSE_NS };
 	const char *why = NULL;
-	int r;
+	int r, called = 0;
 
 	if (trim_too_long(site, ret))
 		return;
-	do {
+	for (unsigned int tries = 0;; tries++) {
 		r = inject_pick(site->target, site->prover, &search, &found);
-		if (r < 0) {
-			trim_pick_failed(site, r, &found, ret);
-			return;
-		}
+		if (r < 0)
+			break;
+		why = NULL;
 		r = inject_call(found.inj, &plan->code, &found.stack, &call, 1, site->deadline_ns, &times, &why);
 		inject_close(found.inj);
-	} while (r == -EAGAIN && clock_ns() < search.deadline_ns);
-
+		called = r;
+		if ((r != -EAGAIN && r != -EDEADLK) || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
+			break;
+		if (r == -EAGAIN && found.asleep && search.navoid < INJECT_AVOID_MAX)
+			search.avoid[search.navoid++] = found.tid;
+		(void)nanosleep(&pause, NULL);
+	}
 	ret->stopped_ns = MAX(times.stopped_ns, found.longest_ns);
 	ret->call_ns = times.call_ns;
+	if (called < 0) {
+		trim_call_failed(called, why, ret);
+		return;
+	}
 	if (r < 0) {
-		trim_call_failed(r, why, ret);
+		trim_pick_failed(site, r, &found, ret);
 		return;
 	}
 	ret->outcome = REMEDY_DONE;

@@ -40,11 +40,12 @@ static void injector_end(struct injector *in, enum worker_outcome outcome, const
 }
 
 /* -ETIME when the reader is too slow, -EPIPE when it failed: -ETIMEDOUT would mean the target. */
-static int injector_judge(struct injector *in, const struct cpu_regs *regs, struct safepoint_verdict *ret)
+static int injector_judge(struct injector *in, const struct cpu_regs *regs, uint64_t deadline_ns,
+			  struct safepoint_verdict *ret)
 {
 	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .regs = *regs };
 	struct reader_reply reply;
-	int r = reader_ask(&in->reader, &req, clock_ns() + PROVE_NS, &reply);
+	int r = reader_ask(&in->reader, &req, deadline_ns, &reply);
 
 	if (r < 0 || reply.error)
 		return r == -ETIMEDOUT ? -ETIME : -EPIPE;
@@ -57,8 +58,9 @@ static int injector_judge(struct injector *in, const struct cpu_regs *regs, stru
 /* A look at a sleeping thread from outside: spares it the stop when it is surely unsafe, and warms the reader up. */
 static int injector_prepare(void *ctx, const struct cpu_regs *regs)
 {
+	struct injector *in = ctx;
 	struct safepoint_verdict v;
-	int r = injector_judge(ctx, regs, &v);
+	int r = injector_judge(in, regs, in->deadline_ns, &v);
 
 	if (r < 0)
 		return r;
@@ -68,13 +70,13 @@ static int injector_prepare(void *ctx, const struct cpu_regs *regs)
 static int injector_prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
 {
 	struct safepoint_verdict v;
-	int r = injector_judge(ctx, regs, &v);
+	int r = injector_judge(ctx, regs, clock_ns() + PROVE_NS, &v);
 
 	if (r < 0)
 		return r;
 	if (!v.safe)
 		return -EAGAIN;
-	*ret = (struct inject_stack){ .lo = v.stack_lo, .hi = v.stack_hi, .grows = v.stack_grows };
+	*ret = (struct inject_stack){ .lo = v.stack_lo, .hi = v.stack_hi };
 	return 0;
 }
 
@@ -126,6 +128,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		.target = &in->target,
 		.prover = &prover,
 		.anon = in->subject.status.rss_anon,
+		.swap = in->subject.status.vm_swap,
 		.max_stop_ns = in->req->max_stop_us * 1000,
 		.deadline_ns = in->deadline_ns,
 		.unsafe_why = in->why,
@@ -248,8 +251,6 @@ static void injector_work(struct injector *in)
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
 		.mem_fd = in->mem_fd,
-		.sig_cgt = in->subject.status.sig_cgt,
-		.seccomp = in->subject.status.seccomp != 0,
 	};
 	if (arch_xstate_probe(&in->target.xstate) < 0) {
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");

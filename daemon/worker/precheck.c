@@ -56,15 +56,19 @@ static bool precheck_kin(const struct subject *s, char *why, size_t size)
 
 	for (unsigned int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		_cleanup_close_ int dir = procfs_open_pid(s->root, pid);
-		struct pstat st;
+		struct pstatus st;
 
 		if (pid == s->stat.pid) {
 			text_format(why, size, "%s",
 				    i ? "it is an ancestor of this command" : "it is this command itself");
 			return false;
 		}
-		if (dir < 0 || pstat_read(dir, &st) < 0)
+		if (dir < 0 || pstatus_read(dir, &st) < 0)
 			return true; /* an ancestor outside our pid namespace */
+		if (st.tracer == s->stat.pid) {
+			text_format(why, size, "it traces this command: each would wait for the other");
+			return false;
+		}
 		pid = st.ppid;
 	}
 	return true;

@@ -202,6 +202,11 @@ void arch_rewind_syscall(struct user_regs_struct *regs)
 	regs->orig_rax = (unsigned long long)-1;
 }
 
+void arch_undecide_syscall(struct user_regs_struct *regs)
+{
+	regs->rax = (unsigned long long)-514; /* ERESTARTNOHAND, include/linux/errno.h */
+}
+
 void arch_cpu_regs(const struct user_regs_struct *regs, struct cpu_regs *ret)
 {
 	*ret = (struct cpu_regs){

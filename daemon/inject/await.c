@@ -1,0 +1,177 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* After the commit: wait for the end, put the thread back where it was, or call it back. */
+#include <errno.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/ptrace.h>
+#include <sys/syscall.h>
+#include <sys/wait.h>
+
+#include "base/clock.h"
+#include "base/procfs.h"
+#include "inject/session.h"
+#include "inject/trace.h"
+
+#define GIVE_UP_NS (20 * 1000000ull)
+#define LOCK_WAIT_NS (20 * 1000000ull)
+#define EVENT(status) ((status) >> 16)
+#ifndef TRAP_PERF
+#define TRAP_PERF 6 /* include/uapi/asm-generic/siginfo.h, since Linux 5.13 */
+#endif
+#define K_ERESTARTSYS 512 /* include/linux/errno.h */
+
+/*
+ * A fault of the called function, and not a signal of that number that
+ * somebody has sent: the kernel's own have a positive code. Memory errors
+ * found in passing and perf's samples are no faults of this code either.
+ */
+static bool await_is_fault(const struct inject *inj, int sig)
+{
+	siginfo_t info;
+
+	if (sig != SIGSEGV && sig != SIGBUS && sig != SIGILL && sig != SIGFPE && sig != SIGSYS && sig != SIGTRAP)
+		return false;
+	if (trace_getsiginfo(inj->tid, &info) < 0 || info.si_code <= 0)
+		return false;
+	if (sig == SIGBUS && info.si_code == BUS_MCEERR_AO)
+		return false;
+	return sig != SIGTRAP || info.si_code != TRAP_PERF;
+}
+
+/*
+ * The chain is through: the thread stands where it was, rewound into its
+ * system call. It gets the state of its interruption back, so that the kernel
+ * decides about EINTR and SA_RESTART as it would have without us, also for a
+ * signal that comes this very moment.
+ */
+static void await_finish(struct inject *inj, int sig)
+{
+	bool rewound = inj->cont.regs.rip != inj->regs.rip;
+	struct user_regs_struct regs;
+
+	inj->done_ns = clock_ns();
+	inject_own_regs(inj, true, &regs);
+	inject_release(inj, rewound ? &regs : NULL, sig == inj->notifier ? 0 : sig);
+}
+
+/* Takes the thread out of the call. Its own state is whole; what the called function leaves behind is the caller's. */
+static void await_undo(struct inject *inj)
+{
+	struct user_regs_struct regs;
+
+	inj->done_ns = clock_ns();
+	inject_own_regs(inj, true, &regs);
+	if (trace_setregs(inj->tid, &regs) == 0 && trace_setxstate(inj->tid, inj->xraw, (size_t)inj->xraw_len) == 0)
+		(void)!trace_setsigmask(inj->tid, inj->sigmask);
+	inject_release(inj, NULL, 0);
+}
+
+static bool await_restored(const struct inject *inj, const struct user_regs_struct *regs)
+{
+	return regs->rip == inj->cont.regs.rip && regs->rsp == inj->cont.regs.rsp;
+}
+
+/* One stop of a thread that runs the chain: 1 to go on waiting, else the result. */
+static int await_handle_stop(struct inject *inj, int status)
+{
+	struct user_regs_struct regs;
+	int sig = WSTOPSIG(status), r;
+
+	if (EVENT(status) == PTRACE_EVENT_STOP && sig != SIGTRAP) {
+		/* Somebody stopped the process: it stays stopped, and finishes the chain when it goes on. */
+		inject_release(inj, NULL, 0);
+		return -EBUSY;
+	}
+	if (EVENT(status) == PTRACE_EVENT_EXEC) {
+		/* Another thread has replaced the program: what we knew is gone, and so is the chain. */
+		inject_release(inj, NULL, 0);
+		return -ESRCH;
+	}
+	if (EVENT(status))
+		return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
+
+	r = trace_getregs(inj->tid, &regs);
+	if (r < 0)
+		return r;
+	if (await_restored(inj, &regs)) {
+		await_finish(inj, sig);
+		return 0;
+	}
+	if (await_is_fault(inj, sig)) {
+		await_undo(inj);
+		return -EFAULT;
+	}
+	r = trace_cont(inj->tid, sig == inj->notifier ? 0 : sig);
+	return r < 0 ? r : 1;
+}
+
+/* Asleep in futex(), as seen from outside? */
+static bool await_sleeps(const struct inject *inj)
+{
+	char path[sizeof("task/-2147483648/syscall")], text[256];
+
+	(void)snprintf(path, sizeof(path), "task/%d/syscall", inj->tid);
+	return procfs_read(inj->target->piddir, path, text, sizeof(text)) > 0 && strtol(text, NULL, 10) == SYS_futex;
+}
+
+/* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
+static bool await_only_waits(const struct inject *inj, const struct user_regs_struct *regs)
+{
+	return !await_restored(inj, regs) && regs->orig_rax == SYS_futex &&
+	       regs->rax == (unsigned long long)-K_ERESTARTSYS;
+}
+
+/*
+ * A thread that waits for an arena's lock, its signals blocked, must not wait
+ * for long: whoever holds the lock may itself be waiting for this thread (a
+ * collector that stops the world by signals). malloc_trim holds no lock while
+ * it waits for one, so it can be called back there. @last: else let it go.
+ */
+static int await_call_back(struct inject *inj, bool last)
+{
+	struct user_regs_struct regs;
+	int status, r = trace_interrupt(inj->tid);
+
+	if (r == 0)
+		r = trace_wait(inj->tid, clock_ns() + GIVE_UP_NS, &status);
+	if (r == -ETIMEDOUT)
+		return last ? -EINPROGRESS : 1; /* starved: the stop will come */
+	if (r < 0)
+		return r;
+	if (EVENT(status) != PTRACE_EVENT_STOP || WSTOPSIG(status) != SIGTRAP) {
+		r = await_handle_stop(inj, status);
+		return r == 1 && last ? -EINPROGRESS : r;
+	}
+	r = trace_getregs(inj->tid, &regs);
+	if (r < 0)
+		return r;
+	if (await_only_waits(inj, &regs)) {
+		await_undo(inj);
+		return -EDEADLK;
+	}
+	if (last) {
+		inject_release(inj, NULL, 0);
+		return -EINPROGRESS;
+	}
+	return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
+}
+
+int inject_await(struct inject *inj, uint64_t deadline_ns)
+{
+	for (;;) {
+		uint64_t until = MIN(deadline_ns, clock_ns() + LOCK_WAIT_NS);
+		int status, r = trace_wait(inj->tid, until, &status);
+
+		if (r == 0)
+			r = await_handle_stop(inj, status);
+		else if (r == -ETIMEDOUT && clock_ns() >= deadline_ns)
+			r = await_call_back(inj, true);
+		else if (r == -ETIMEDOUT)
+			r = await_sleeps(inj) ? await_call_back(inj, false) : 1;
+		if (r == -ESRCH)
+			inj->state = INJECT_RELEASED;
+		if (r <= 0)
+			return r;
+	}
+}
