@@ -2,6 +2,7 @@
 """Targets that lie in wait for whoever trims them, as root."""
 
 import os
+import signal
 import subprocess
 import time
 
@@ -84,3 +85,65 @@ def test_sparse_file_with_a_huge_table(tmp_path, mib):
         p.kill()
     assert t.outcome in ("reclaimed", "nothing"), t
     assert took < 2
+
+
+# --- programs that mean no harm, and that a naive injection hurts
+
+class Odd:
+    def __init__(self, mode):
+        self.proc = subprocess.Popen([judge.VICTIMS / "odd", mode], stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.pid = self.proc.pid
+        os.set_blocking(self.proc.stdout.fileno(), False)
+
+    def lines(self):
+        try:
+            return (os.read(self.proc.stdout.fileno(), 1 << 16) or b"").decode().split()
+        except BlockingIOError:
+            return []
+
+    def gets_on(self):
+        self.lines()
+        assert judge.wait_for("it to get on", 5, self.lines)
+        assert self.proc.poll() is None
+
+
+@pytest.fixture
+def odd():
+    running = []
+
+    def go(mode):
+        running.append(Odd(mode))
+        judge.wait_for("its first line", 10, running[-1].lines)
+        return running[-1]
+    yield go
+    for o in running:
+        o.proc.kill()
+        o.proc.wait()
+        o.proc.stdin.close()
+        o.proc.stdout.close()
+
+
+@pytest.mark.parametrize("mode, times", [("filter", 10), ("info", 3), ("stw", 40)])
+def test_gets_on(odd, mode, times):
+    """A filter of one thread only; malloc_info; a world that is stopped by signals."""
+    v = odd(mode)
+    for _ in range(times):
+        t = judge.trim(v.pid, "--timeout=1s")
+        assert t.outcome in ("reclaimed", "nothing", "refused"), t
+        v.gets_on()
+
+
+def test_sent_trap(odd):
+    """SIGTRAP that somebody sends during the call is the program's own: handled once, and nothing is undone."""
+    v = odd("sent")
+    pidfd = os.pidfd_open(v.pid)
+    with subprocess.Popen([judge.CTL, "--json", "trim", str(v.pid)], stdout=subprocess.PIPE) as p:
+        judge.wait_for("the call", 5, lambda: int(judge.status(v.pid)["SigBlk"], 16) or p.poll() is not None)
+        signal.pidfd_send_signal(pidfd, signal.SIGTRAP)
+        p.wait(timeout=10)
+    os.close(pidfd)
+    assert p.returncode == 0
+    v.lines()
+    v.proc.stdin.write(b"?\n")
+    v.proc.stdin.flush()
+    assert judge.wait_for("its answer", 5, v.lines) == ["1"]
