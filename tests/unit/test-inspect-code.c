@@ -9,9 +9,11 @@
 #include <cmocka.h>
 #include <dlfcn.h>
 #include <dwarf.h>
+#include <elfutils/libdwelf.h>
 #include <fcntl.h>
 #include <link.h>
 #include <gnu/libc-version.h>
+#include <stdio.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -142,6 +144,82 @@ static void test_own_libc(void **state)
 	(void)close(fd);
 }
 
+/* The debug file that Debian's libc6-dbg has for this machine's libc: fd or -1. */
+static int open_debug_file(Elf *elf)
+{
+	char path[128] = "/usr/lib/debug/.build-id/";
+	const void *id;
+	ssize_t n = dwelf_elf_gnu_build_id(elf, &id);
+	size_t at = strlen(path);
+
+	for (ssize_t i = 0; i < n && at + 16 < sizeof(path); i++)
+		at += (size_t)snprintf(path + at, sizeof(path) - at, "%02x%s", ((const uint8_t *)id)[i], i ? "" : "/");
+	(void)snprintf(path + at, sizeof(path) - at, ".debug");
+	return open(path, O_RDONLY | O_CLOEXEC);
+}
+
+/* Every function that malloc.c's object file really has must lie in the range that we only guess. */
+static int check_malloc_symbols(Elf *debug, const struct ranges *ranges)
+{
+	Elf_Scn *scn = NULL;
+	bool ours = false;
+	int seen = 0;
+
+	while ((scn = elf_nextscn(debug, scn)) != NULL) {
+		const Elf_Data *data = elf_getdata(scn, NULL);
+		GElf_Shdr sh;
+
+		if (!gelf_getshdr(scn, &sh) || sh.sh_type != SHT_SYMTAB)
+			continue;
+		for (size_t i = 0; i < data->d_size / sizeof(Elf64_Sym); i++) {
+			const Elf64_Sym *sym = (const Elf64_Sym *)data->d_buf + i;
+			const char *name = elf_strptr(debug, sh.sh_link, sym->st_name);
+
+			if (ELF64_ST_TYPE(sym->st_info) == STT_FILE)
+				ours = name && !strcmp(name, "malloc.c");
+			/* Cold parts end the program; they are reached through functions that are in the range. */
+			if (!ours || ELF64_ST_TYPE(sym->st_info) != STT_FUNC || !name || strstr(name, ".cold") ||
+			    ELF64_ST_BIND(sym->st_info) != STB_LOCAL)
+				continue;
+			if (!ranges_find(ranges, sym->st_value) ||
+			    !ranges_find(ranges, sym->st_value + sym->st_size - 1))
+				fail_msg("%s is not in the allocator's range", name);
+			seen++;
+		}
+	}
+	return seen;
+}
+
+static void test_range_against_debug_symbols(void **state)
+{
+	static struct ranges ranges;
+	int fd, debug_fd;
+	struct object o;
+	Dl_info info;
+	Elf *debug;
+
+	(void)state;
+	assert_true(dladdr((void *)gnu_get_libc_version, &info));
+	fd = open(info.dli_fname, O_RDONLY | O_CLOEXEC);
+	assert_true(fd >= 0);
+	assert_int_equal(object_open(fd, &o), 0);
+	assert_int_equal(ranges_of_glibc(&o, false, &ranges), 0);
+	debug_fd = open_debug_file(o.elf);
+	if (debug_fd < 0) {
+		object_close(&o);
+		(void)close(fd);
+		print_message("no debug symbols of libc (Debian package libc6-dbg)\n");
+		skip();
+	}
+	debug = elf_begin(debug_fd, ELF_C_READ_MMAP, NULL);
+	assert_non_null(debug);
+	assert_in_range(check_malloc_symbols(debug, &ranges), 10, 200);
+	(void)elf_end(debug);
+	(void)close(debug_fd);
+	object_close(&o);
+	(void)close(fd);
+}
+
 static void test_not_elf(void **state)
 {
 	char path[] = "/tmp/reclaim-test-XXXXXX";
@@ -163,8 +241,12 @@ static void test_not_elf(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_cfi),	 cmocka_unit_test(test_cfi_deep), cmocka_unit_test(test_budget),
-		cmocka_unit_test(test_own_libc), cmocka_unit_test(test_not_elf),
+		cmocka_unit_test(test_cfi),
+		cmocka_unit_test(test_cfi_deep),
+		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_own_libc),
+		cmocka_unit_test(test_range_against_debug_symbols),
+		cmocka_unit_test(test_not_elf),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
