@@ -131,7 +131,7 @@ static bool await_only_waits(const struct inject *inj, const struct user_regs_st
 static int await_call_back(struct inject *inj, bool last)
 {
 	struct user_regs_struct regs;
-	int status, r = trace_interrupt(inj->tid);
+	int status = 0, r = trace_interrupt(inj->tid);
 
 	if (r == 0)
 		r = trace_wait(inj->tid, clock_ns() + GIVE_UP_NS, &status);

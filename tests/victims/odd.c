@@ -101,7 +101,9 @@ static void run_info(void)
 	FILE *f = fopen("/dev/null", "we");
 
 	fragment(20000, 1100);
-	for (long n = 0; f; n++) {
+	if (!f)
+		exit(2);
+	for (long n = 0;; n++) {
 		malloc_info(0, f);
 		if (n % 200 == 0)
 			tell();
