@@ -107,7 +107,7 @@ man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests check unit san-check valgrind live torture soak fault-check lint format docs demo bench \
+.PHONY: all tests check unit san-check valgrind live torture matrix soak fault-check lint format docs demo bench \
 	setup-build setup-check setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
@@ -131,6 +131,9 @@ live: setup-check ## live tests against real processes
 
 torture: setup-check ## short torture: trims in a loop against programs that check themselves
 	@scripts/check torture
+
+matrix: setup-check all ## targets from other Debian releases, in chroots under build/chroot (minutes, needs the mirror)
+	@/usr/bin/python3 -m pytest -q tests/matrix
 
 soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)
 	@scripts/check soak
