@@ -12,6 +12,7 @@
 #include "base/procfs.h"
 #include "base/pstat.h"
 #include "inject/restart.h"
+#include "inject/session.h"
 
 #define PICK_THREADS_MAX 1024 /* looked at per round; more threads than that don't make the choice better */
 #define PICK_CANDIDATES 16
@@ -104,12 +105,9 @@ static bool pick_is_vetoed(const struct pick *p, const struct candidate *c)
 /* The kernel's own workers for a process (io_uring) look like its threads; a stop would abort their work. */
 static bool pick_is_kernels(const struct pick *p, pid_t tid)
 {
-	_cleanup_close_ int dir = -1;
-	char path[64];
+	_cleanup_close_ int dir = inject_open_thread(p->target, tid);
 	struct pstat st;
 
-	(void)snprintf(path, sizeof(path), "task/%d", tid);
-	dir = openat(p->target->piddir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	return dir < 0 || pstat_read(dir, &st) < 0 || (st.flags & (PF_IO_WORKER | PF_USER_WORKER));
 }
 

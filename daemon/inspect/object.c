@@ -159,17 +159,6 @@ int object_data(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi)
 	return object_extent(o, PF_W, ret_lo, ret_hi);
 }
 
-bool object_is_static(const struct object *o)
-{
-	for (size_t i = 0; i < o->nphdr; i++) {
-		GElf_Phdr ph;
-
-		if (gelf_getphdr(o->elf, (int)i, &ph) && ph.p_type == PT_INTERP)
-			return false;
-	}
-	return true;
-}
-
 /* The next section of @type after @scn (NULL: the first). */
 static Elf_Scn *object_section(const struct object *o, Elf_Scn *scn, uint32_t type, GElf_Shdr *ret)
 {

@@ -52,7 +52,6 @@ int object_text(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi) __mu
 int object_data(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi) __must_check;
 
 bool object_has_section(const struct object *o, const char *name);
-bool object_is_static(const struct object *o); /* no PT_INTERP */
 
 /*
  * Walks defined function symbols: SHT_DYNSYM, or SHT_SYMTAB too when @all.

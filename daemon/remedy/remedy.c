@@ -10,10 +10,13 @@ const struct remedy *const remedies[] = {
 	NULL,
 };
 
-const struct remedy *remedy_find(const char *name)
+const struct remedy *remedy_find(const char *name, uint32_t *ret_index)
 {
-	for (size_t i = 0; remedies[i]; i++)
-		if (!strcmp(remedies[i]->name, name))
+	for (uint32_t i = 0; remedies[i]; i++) {
+		if (!strcmp(remedies[i]->name, name)) {
+			*ret_index = i;
 			return remedies[i];
+		}
+	}
 	return NULL;
 }

@@ -66,6 +66,7 @@ struct remedy {
 /* In the order in which they are tried, cheapest harm first. NULL-terminated. */
 extern const struct remedy *const remedies[];
 
-const struct remedy *remedy_find(const char *name);
+/* The one of that name and its place in the table, or NULL. */
+const struct remedy *remedy_find(const char *name, uint32_t *ret_index);
 
 #endif

@@ -87,17 +87,9 @@ static uint64_t injector_rss(const struct pstatus *st)
 
 static const struct remedy *injector_remedy(uint32_t bit, uint32_t *ret_index)
 {
-	const char *name = NULL;
-
 	for (size_t i = 0; i < ARRAY_SIZE(injector_remedies); i++)
 		if (injector_remedies[i].bit == bit)
-			name = injector_remedies[i].name;
-	for (uint32_t i = 0; name && remedies[i]; i++) {
-		if (!strcmp(remedies[i]->name, name)) {
-			*ret_index = i;
-			return remedies[i];
-		}
-	}
+			return remedy_find(injector_remedies[i].name, ret_index);
 	return NULL;
 }
 
