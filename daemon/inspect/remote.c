@@ -5,30 +5,97 @@
 #include <string.h>
 #include <unistd.h>
 
-static int remote_mem_read(void *ctx, uint64_t addr, void *buf, size_t len)
+#include "base/clock.h"
+
+/* Bits of a pagemap entry: Documentation/admin-guide/mm/pagemap.rst, since Linux 3.5 without privileges. */
+#define PAGEMAP_FILE (1ull << 61)
+#define PAGEMAP_SWAP (1ull << 62)
+#define PAGEMAP_PRESENT (1ull << 63)
+#define PAGEMAP_BATCH 512
+
+static int remote_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
-	const int *fd = ctx;
 	ssize_t n;
 
-	if (addr > INT64_MAX - len)
+	if (offset > (uint64_t)INT64_MAX - len)
 		return -EFAULT;
-	n = pread(*fd, buf, len, (off_t)addr);
+	n = pread(fd, buf, len, (off_t)offset);
 	if (n < 0)
 		return errno == EIO ? -EFAULT : -errno;
 	return (size_t)n == len ? 0 : -EFAULT;
 }
 
-void remote_from_mem(int *fd, uint64_t max_reads, struct remote *ret)
+static int remote_mem_read(void *ctx, uint64_t addr, void *buf, size_t len)
 {
-	*ret = (struct remote){ .read = remote_mem_read, .ctx = fd, .reads_left = max_reads };
+	const struct remote_fds *fds = ctx;
+
+	return remote_pread(fds->mem_fd, buf, len, addr);
+}
+
+static int remote_mem_pages(void *ctx, uint64_t addr, size_t n, uint8_t *ret)
+{
+	const struct remote_fds *fds = ctx;
+	uint64_t entries[PAGEMAP_BATCH];
+
+	if (fds->pagemap_fd < 0)
+		return -EOPNOTSUPP;
+	while (n) {
+		size_t some = MIN(n, (size_t)PAGEMAP_BATCH);
+		int r = remote_pread(fds->pagemap_fd, entries, some * sizeof(entries[0]),
+				     addr / REMOTE_PAGE * sizeof(entries[0]));
+
+		if (r < 0)
+			return r;
+		for (size_t i = 0; i < some; i++)
+			ret[i] = (uint8_t)((entries[i] & PAGEMAP_PRESENT ? REMOTE_PRESENT : 0) |
+					   (entries[i] & PAGEMAP_SWAP ? REMOTE_SWAPPED : 0) |
+					   (entries[i] & PAGEMAP_FILE ? REMOTE_SHARED : 0));
+		ret += some;
+		n -= some;
+		addr += some * REMOTE_PAGE;
+	}
+	return 0;
+}
+
+void remote_from_fds(struct remote_fds *fds, uint64_t max_reads, uint64_t max_bytes, struct remote *ret)
+{
+	*ret = (struct remote){
+		.read = remote_mem_read,
+		.pages = remote_mem_pages,
+		.ctx = fds,
+		.reads_left = max_reads,
+		.bytes_left = max_bytes,
+	};
+}
+
+static int remote_charge(struct remote *m, uint64_t bytes)
+{
+	if (!m->reads_left || m->bytes_left < bytes)
+		return -EDQUOT;
+	if (m->deadline_ns && clock_ns() > m->deadline_ns)
+		return -ETIME;
+	m->reads_left--;
+	m->bytes_left -= bytes;
+	return 0;
 }
 
 int remote_read(struct remote *m, uint64_t addr, void *buf, size_t len)
 {
-	if (!m->reads_left)
-		return -EDQUOT;
-	m->reads_left--;
-	return m->read(m->ctx, addr, buf, len);
+	int r = remote_charge(m, len);
+
+	return r < 0 ? r : m->read(m->ctx, addr, buf, len);
+}
+
+int remote_pages(struct remote *m, uint64_t addr, size_t n, uint8_t *ret)
+{
+	int r;
+
+	if (!m->pages)
+		return -EOPNOTSUPP;
+	if (addr % REMOTE_PAGE || n > UINT64_MAX / REMOTE_PAGE || addr > UINT64_MAX - n * REMOTE_PAGE)
+		return -EFAULT;
+	r = remote_charge(m, n * sizeof(uint64_t));
+	return r < 0 ? r : m->pages(m->ctx, addr, n, ret);
 }
 
 void remote_forget(struct remote *m)

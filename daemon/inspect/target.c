@@ -9,7 +9,8 @@
 #include "base/procfs.h"
 
 #define TARGET_MAPS_MAX 262144 /* vm.max_map_count is 65530 by default */
-#define TARGET_READS_MAX 4000000ull /* of its memory, in one operation */
+#define TARGET_READS_MAX 40000000ull /* of its memory, in one operation */
+#define TARGET_BYTES_MAX (64ull << 30) /* read of its memory, in one operation */
 #define AUXV_MAX 4096
 
 static int target_read_auxv(int piddir, struct target *t)
@@ -44,13 +45,15 @@ static int target_open_exe(int piddir)
 
 int target_open(int piddir, struct target *ret)
 {
-	_cleanup_(target_close) struct target t = { .mem_fd = -1, .exe_fd = -1 };
+	_cleanup_(target_close) struct target t = TARGET_CLOSED;
 	int r;
 
 	/* Permission is checked here, at open, for the memory of this moment: after an exec reads return nothing. */
-	t.mem_fd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
-	if (t.mem_fd < 0)
+	t.fds.mem_fd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
+	if (t.fds.mem_fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
+	/* Without it no heap can be read, but a stack can. */
+	t.fds.pagemap_fd = openat(piddir, "pagemap", O_RDONLY | O_CLOEXEC);
 	t.exe_fd = target_open_exe(piddir);
 	r = maps_read(piddir, TARGET_MAPS_MAX, &t.maps);
 	if (r == 0)
@@ -60,8 +63,8 @@ int target_open(int piddir, struct target *ret)
 	if (r < 0)
 		return r;
 	*ret = t;
-	t = (struct target){ .mem_fd = -1, .exe_fd = -1 };
-	remote_from_mem(&ret->mem_fd, TARGET_READS_MAX, &ret->mem);
+	t = (struct target)TARGET_CLOSED;
+	remote_from_fds(&ret->fds, TARGET_READS_MAX, TARGET_BYTES_MAX, &ret->mem);
 	return 0;
 }
 
@@ -69,7 +72,8 @@ void target_close(struct target *t)
 {
 	modules_close(&t->mods);
 	maps_done(&t->maps);
-	closep(&t->mem_fd);
+	closep(&t->fds.mem_fd);
+	closep(&t->fds.pagemap_fd);
 	closep(&t->exe_fd);
 }
 

@@ -16,13 +16,15 @@
 struct target {
 	struct maps maps;
 	struct modules mods;
-	int mem_fd;
+	struct remote_fds fds;
 	int exe_fd; /* the program's file; -1 when it can't be opened */
 	struct remote mem;
 	/* auxiliary vector: see getauxval(3) */
 	uint64_t at_base; /* where the dynamic linker was loaded; 0 in a static program */
 	uint64_t at_entry; /* _start of the program */
 };
+
+#define TARGET_CLOSED { .fds = { .mem_fd = -1, .pagemap_fd = -1 }, .exe_fd = -1 }
 
 /* 0, -ESRCH, -EACCES or -EPERM (not permitted), -errno. */
 int target_open(int piddir, struct target *ret) __must_check;

@@ -129,7 +129,7 @@ static int reader_keep_two(int *fd, int *piddir)
 
 static void reader_main(int fd, int piddir)
 {
-	struct reader_state st = { .target = { .mem_fd = -1, .exe_fd = -1 } };
+	struct reader_state st = { .target = TARGET_CLOSED };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, "reclaim-reader");

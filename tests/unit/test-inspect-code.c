@@ -34,7 +34,7 @@ static int fake_read(void *ctx, uint64_t addr, void *buf, size_t len)
 
 static struct remote fake_remote(uint64_t reads)
 {
-	return (struct remote){ .read = fake_read, .reads_left = reads };
+	return (struct remote){ .read = fake_read, .reads_left = reads, .bytes_left = UINT64_MAX };
 }
 
 static void test_cfi(void **state)
