@@ -13,7 +13,6 @@ struct attempt {
 	const char *what; /* the function, as people know it: "malloc_trim" */
 };
 
-
 /*
  * Finds a thread at a safe point and has it make the calls; tries again where
  * another thread or moment may do. true: done, with a detail. false: @ret says
