@@ -185,6 +185,7 @@ static const struct row {
 	ROW("VmStk", parse_kb, vm_stack),
 	ROW("VmPTE", parse_kb, vm_pte),
 	ROW("VmSwap", parse_kb, vm_swap),
+	ROW("VmLck", parse_kb, vm_lck),
 	ROW("THP_enabled", parse_flag, thp_enabled),
 	ROW("Threads", parse_int, threads),
 	ROW("SigPnd", parse_mask, sig_pnd),

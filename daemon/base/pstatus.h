@@ -18,7 +18,7 @@ struct pstatus {
 	int threads;
 	int nspid_levels; /* entries of NSpid: 1 in the reader's own pid namespace */
 	/* bytes; 0 for a kernel thread or zombie */
-	uint64_t vm_size, vm_hwm, vm_rss, rss_anon, rss_file, rss_shmem, vm_data, vm_stack, vm_pte, vm_swap;
+	uint64_t vm_size, vm_hwm, vm_rss, rss_anon, rss_file, rss_shmem, vm_data, vm_stack, vm_pte, vm_swap, vm_lck;
 	bool thp_enabled; /* THP_enabled, since Linux 5.0; true when absent */
 	/* signal sets: bit N-1 is signal N */
 	uint64_t sig_pnd, shd_pnd, sig_blk, sig_ign, sig_cgt;

@@ -11,10 +11,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/pagemap.h"
 #include "base/procfs.h"
 #include "sense/heap.h"
 
-/* Both from <linux/fs.h>, spelled out since Debian 12's copy is older than they are. */
+/* From <linux/fs.h>, spelled out since Debian 12's copy is older. */
 struct procmap_query {
 	uint64_t size, query_flags, query_addr;
 	uint64_t vma_start, vma_end, vma_flags, vma_page_size, vma_offset, inode;
@@ -23,20 +24,8 @@ struct procmap_query {
 	uint64_t vma_name_addr, build_id_addr;
 };
 
-struct page_region {
-	uint64_t start, end, categories;
-};
-
-struct pm_scan_arg {
-	uint64_t size, flags, start, end, walk_end, vec, vec_len, max_pages;
-	uint64_t category_inverted, category_mask, category_anyof_mask, return_mask;
-};
-
 #define QUERY_MAPPING _IOWR('f', 17, struct procmap_query)
 #define QUERY_COVERING_OR_NEXT 0x10u
-#define SCAN_PAGES _IOWR('f', 16, struct pm_scan_arg)
-#define PAGE_PRESENT (1u << 3)
-#define PAGE_ZERO (1u << 5)
 
 #define RANGES 256
 /* Of one heap: each change of protection makes another. */
@@ -76,32 +65,16 @@ static int query_mapping(int maps, uint64_t addr, const char *wanted, uint64_t *
 static int count_resident(int pagemap, uint64_t start, uint64_t end, uint64_t *ret)
 {
 	/* Cleared for valgrind, which does not know that the kernel fills it. */
-	struct page_region ranges[RANGES] = { 0 };
+	struct pagemap_region ranges[RANGES] = { 0 };
 	uint64_t sum = 0;
 
 	while (start < end) {
-		struct pm_scan_arg a = {
-			.size = sizeof(a),
-			.start = start,
-			.end = end,
-			.vec = (uintptr_t)ranges,
-			.vec_len = RANGES,
-			.category_inverted = PAGE_ZERO,
-			.category_mask = PAGE_PRESENT | PAGE_ZERO,
-			.return_mask = PAGE_PRESENT,
-		};
-		int n = ioctl(pagemap, SCAN_PAGES, &a);
+		int n = pagemap_scan(pagemap, start, end, PAGEMAP_PRESENT, PAGEMAP_ZERO, ranges, RANGES, &start);
 
-		if (n < 0 && errno == EINTR)
-			continue;
 		if (n < 0)
-			return unsupported(errno);
+			return n;
 		for (int i = 0; i < n; i++)
 			sum += ranges[i].end - ranges[i].start;
-		/* Without progress this would be forever. */
-		if (a.walk_end <= start)
-			return -EBADMSG;
-		start = a.walk_end;
 	}
 
 	*ret = sum;
