@@ -18,9 +18,12 @@
 #define ARCH_FRAME_STRIDE 320 /* one frame of a chain; a multiple of 16 */
 #define ARCH_XSTATE_MAX 16384 /* AVX-512 is 2.4 KiB, AMX 11 KiB */
 #define ARCH_RESTORER_LEN 9 /* bytes of __restore_rt */
+#define ARCH_SYSCALL_LEN 3 /* bytes of a system call that returns */
 
 /* The code of glibc's and musl's __restore_rt: mov $__NR_rt_sigreturn,%rax; syscall. */
 extern const uint8_t arch_restorer[ARCH_RESTORER_LEN];
+/* syscall; ret */
+extern const uint8_t arch_syscall[ARCH_SYSCALL_LEN];
 
 /* What the kernel calls the extended state in a signal frame (struct _fpx_sw_bytes). */
 struct arch_xstate_info {
@@ -54,6 +57,17 @@ void arch_frame(void *frame, uint64_t restorer, const struct user_regs_struct *r
 void arch_call_regs(struct user_regs_struct *regs, uint64_t fn, const uint64_t *args, unsigned int nargs,
 		    uint64_t frame);
 
+/* The same for a bare system call: @insn is the address of arch_syscall's bytes. */
+void arch_syscall_regs(struct user_regs_struct *regs, uint64_t insn, long nr, const uint64_t *args, unsigned int nargs,
+		       uint64_t frame);
+
+/* Do these ARCH_FRAME_STRIDE bytes look like one of arch_frame()'s? Its signal mask, if so. */
+bool arch_is_frame(const void *frame, uint64_t restorer);
+uint64_t arch_frame_sigmask(const void *frame);
+
+/* Where the frame at address @frame keeps the stack pointer that it restores. */
+uint64_t arch_frame_sp_at(uint64_t frame);
+
 /* Registers that make the thread consume the frame at address @frame (the one commit point). */
 void arch_enter_regs(struct user_regs_struct *regs, uint64_t restorer, uint64_t frame);
 
@@ -65,6 +79,13 @@ bool arch_in_syscall(const struct user_regs_struct *regs);
 
 /* Makes the thread run its interrupted system call again from the start. */
 void arch_rewind_syscall(struct user_regs_struct *regs);
+
+/*
+ * The number of the system call whose instruction ends at @pc: from the code
+ * that loads it right in front. -ENOENT when the code there looks otherwise.
+ */
+#define ARCH_SYSCALL_CODE 7 /* bytes before @pc that are looked at */
+long arch_syscall_loaded(const uint8_t code[ARCH_SYSCALL_CODE]);
 
 /*
  * Makes the interrupted system call one that the kernel itself decides about

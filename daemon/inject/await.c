@@ -67,13 +67,12 @@ static void await_undo(struct inject *inj)
 	inject_release(inj, NULL, 0);
 }
 
-static bool await_restored(const struct inject *inj, const struct user_regs_struct *regs)
+bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs)
 {
 	return regs->rip == inj->cont.regs.rip && regs->rsp == inj->cont.regs.rsp;
 }
 
-/* One stop of a thread that runs the chain: 1 to go on waiting, else the result. */
-static int await_handle_stop(struct inject *inj, int status)
+int inject_handle_stop(struct inject *inj, int status)
 {
 	struct user_regs_struct regs;
 	int sig = WSTOPSIG(status), r;
@@ -94,7 +93,7 @@ static int await_handle_stop(struct inject *inj, int status)
 	r = trace_getregs(inj->tid, &regs);
 	if (r < 0)
 		return r;
-	if (await_restored(inj, &regs)) {
+	if (inject_is_through(inj, &regs)) {
 		await_finish(inj, sig);
 		return 0;
 	}
@@ -118,7 +117,7 @@ static bool await_sleeps(const struct inject *inj)
 /* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
 static bool await_only_waits(const struct inject *inj, const struct user_regs_struct *regs)
 {
-	return !await_restored(inj, regs) && regs->orig_rax == SYS_futex &&
+	return !inject_is_through(inj, regs) && regs->rsp < inj->revoke_below && regs->orig_rax == SYS_futex &&
 	       regs->rax == (unsigned long long)-K_ERESTARTSYS;
 }
 
@@ -128,7 +127,7 @@ static bool await_only_waits(const struct inject *inj, const struct user_regs_st
  * collector that stops the world by signals). malloc_trim holds no lock while
  * it waits for one, so it can be called back there. @last: else let it go.
  */
-static int await_call_back(struct inject *inj, bool last)
+int inject_call_back(struct inject *inj, bool last)
 {
 	struct user_regs_struct regs;
 	int status = 0, r = trace_interrupt(inj->tid);
@@ -140,7 +139,7 @@ static int await_call_back(struct inject *inj, bool last)
 	if (r < 0)
 		return r;
 	if (EVENT(status) != PTRACE_EVENT_STOP || WSTOPSIG(status) != SIGTRAP) {
-		r = await_handle_stop(inj, status);
+		r = inject_handle_stop(inj, status);
 		return r == 1 && last ? -EINPROGRESS : r;
 	}
 	r = trace_getregs(inj->tid, &regs);
@@ -164,11 +163,11 @@ int inject_await(struct inject *inj, uint64_t deadline_ns)
 		int status, r = trace_wait(inj->tid, until, &status);
 
 		if (r == 0)
-			r = await_handle_stop(inj, status);
+			r = inject_handle_stop(inj, status);
 		else if (r == -ETIMEDOUT && clock_ns() >= deadline_ns)
-			r = await_call_back(inj, true);
+			r = inject_call_back(inj, true);
 		else if (r == -ETIMEDOUT)
-			r = await_sleeps(inj) ? await_call_back(inj, false) : 1;
+			r = inj->revoke_below && await_sleeps(inj) ? inject_call_back(inj, false) : 1;
 		if (r == -ESRCH)
 			inj->state = INJECT_RELEASED;
 		if (r <= 0)

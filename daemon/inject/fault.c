@@ -12,13 +12,13 @@
 
 static unsigned long fault_count;
 
-static void fault_die_if(const char *prefix)
+static void fault_signal_if(const char *prefix, int sig)
 {
 	const char *spec = getenv("RECLAIM_FAULT");
 	size_t len = strlen(prefix);
 
 	if (spec && !strncmp(spec, prefix, len) && strtoul(spec + len, NULL, 10) == fault_count)
-		(void)kill(getpid(), SIGKILL);
+		(void)kill(getpid(), sig);
 }
 
 static void fault_log(const char *name)
@@ -36,12 +36,14 @@ void fault_before(const char *name)
 {
 	fault_count++;
 	fault_log(name);
-	fault_die_if("kill:");
+	fault_signal_if("kill:", SIGKILL);
+	fault_signal_if("pause:", SIGSTOP);
 }
 
 void fault_after(void)
 {
-	fault_die_if("kill-after:");
+	fault_signal_if("kill-after:", SIGKILL);
+	fault_signal_if("pause-after:", SIGSTOP);
 }
 
 #endif

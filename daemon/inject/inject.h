@@ -70,6 +70,16 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 void inject_where(const struct inject *inj, struct inject_stop *ret);
 
 /*
+ * For other functions than malloc_trim, before inject_call(). @stack_room:
+ * bytes that must be free below the frames, INJECT_STACK_ROOM otherwise.
+ * @keep: once begun, the calls are never taken back. Without it a chain that
+ * waits for a lock of its own for long is taken out of that wait (-EDEADLK),
+ * which is right for glibc's plain locks only: whoever waits on a condition
+ * variable (Python's GIL) has left traces in it.
+ */
+void inject_demand(struct inject *inj, uint64_t stack_room, bool keep);
+
+/*
  * Runs @calls in the stopped thread and lets it go. The owner only has to
  * inject_close() afterwards.
  *

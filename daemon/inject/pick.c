@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -19,7 +20,6 @@
 #define PICK_STOP_NS (20 * 1000000ull) /* a thread that doesn't stop in 20 ms is in a bad state */
 #define PICK_PAUSE_FIRST_NS 500000ul
 #define PICK_PAUSE_LAST_NS 20000000ul
-#define FUTEX_NR 202
 
 #define PICK_VETOES 64
 #define PF_IO_WORKER 0x10 /* include/linux/sched.h */
@@ -47,7 +47,8 @@ struct pick {
 };
 
 /* "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). */
-static int pick_parse_syscall(const char *text, struct candidate *ret, uint64_t args[RESTART_ARGS])
+static int pick_parse_syscall(const struct pick *p, const char *text, struct candidate *ret,
+			      uint64_t args[RESTART_ARGS])
 {
 	uint64_t v[9];
 	char *end;
@@ -73,6 +74,8 @@ static int pick_parse_syscall(const char *text, struct candidate *ret, uint64_t 
 	ret->nr = nr;
 	ret->sp = v[7];
 	ret->pc = v[8];
+	if (nr == SYS_restart_syscall)
+		ret->nr = nr = inject_original_call(p->target, ret->pc);
 	ret->rank = restart_rank(nr, args);
 	return ret->rank ? 0 : -EAGAIN;
 }
@@ -138,11 +141,11 @@ static int pick_look(struct pick *p, pid_t tid)
 	n = procfs_read(p->target->piddir, path, text, sizeof(text));
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
-	if (pick_parse_syscall(text, &c, args) < 0)
+	if (pick_parse_syscall(p, text, &c, args) < 0)
 		return 0;
 	if (c.rank ? !c.sp || !c.pc || pick_is_vetoed(p, &c) : pick_is_kernels(p, tid))
 		return 0;
-	if (c.nr == FUTEX_NR && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
+	if (c.nr == SYS_futex && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
 		return 0;
 	if (c.rank && tid != p->target->pid && p->nseen++ < p->nskip)
 		return 0;
@@ -168,10 +171,11 @@ static int pick_list(struct pick *p)
 		pid_t tid;
 		int r;
 
-		if (parse_pid(de->d_name, &tid) < 0 || pick_is_avoided(p, tid))
+		if (parse_pid(de->d_name, &tid) < 0)
 			continue;
+		/* One that we avoid is there all the same: the process has not exited. */
 		seen++;
-		r = pick_look(p, tid);
+		r = pick_is_avoided(p, tid) ? 0 : pick_look(p, tid);
 		if (r < 0)
 			return r;
 	}
@@ -180,7 +184,8 @@ static int pick_list(struct pick *p)
 
 static int pick_prove(struct pick *p, const struct cpu_regs *regs)
 {
-	const uint64_t need = CHAIN_STACK_MIN(p->target->xstate.xstate_size) + INJECT_STACK_ROOM;
+	const uint64_t room = p->search->stack_room ? p->search->stack_room : INJECT_STACK_ROOM;
+	const uint64_t need = CHAIN_STACK_MIN(p->target->xstate.xstate_size) + room;
 	const struct inject_stack *stack = &p->found.stack;
 	int r = p->prover->prove(p->prover->ctx, regs, &p->found.stack);
 

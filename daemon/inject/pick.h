@@ -31,6 +31,7 @@ struct inject_prover {
 struct inject_search {
 	uint64_t deadline_ns; /* of the whole search */
 	uint64_t data_lo, data_hi; /* libc's data: a futex in there is one of its own locks */
+	uint64_t stack_room; /* free stack that is needed below the frames; 0: INJECT_STACK_ROOM */
 	/* Sleeping threads that were found before and turned out to be of no use. */
 	pid_t avoid[INJECT_AVOID_MAX];
 	size_t navoid;

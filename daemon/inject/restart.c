@@ -191,6 +191,18 @@ enum restart_class restart_classify(const struct user_regs_struct *regs)
 	}
 }
 
+long restart_original(const uint8_t code[ARCH_SYSCALL_CODE])
+{
+	/* Those that set a restart block: fs/select.c, kernel/time/hrtimer.c, kernel/futex/waitwake.c. */
+	static const long blocks[] = { SYS_poll, SYS_nanosleep, SYS_clock_nanosleep, SYS_futex };
+	long nr = arch_syscall_loaded(code);
+
+	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
+		if (blocks[i] == nr)
+			return nr;
+	return -ENOENT;
+}
+
 unsigned int restart_rank(long nr, const uint64_t args[RESTART_ARGS])
 {
 	const struct restart_rule *rule = restart_find(nr);

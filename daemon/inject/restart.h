@@ -32,6 +32,14 @@ enum restart_class {
 
 enum restart_class restart_classify(const struct user_regs_struct *regs);
 
+/*
+ * A thread that was stopped in poll(), nanosleep(), clock_nanosleep() or a
+ * timed futex() goes on in restart_syscall(), and stays there until the call
+ * ends: from then on the kernel tells that number. @code: what lies in front of
+ * where it sleeps. The real number, or -ENOENT when it can't be told.
+ */
+long restart_original(const uint8_t code[ARCH_SYSCALL_CODE]);
+
 #define RESTART_ARGS 6
 
 /*

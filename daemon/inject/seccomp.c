@@ -2,12 +2,10 @@
 #include "inject/seccomp.h"
 
 #include <errno.h>
-#include <linux/audit.h>
 #include <linux/bpf_common.h>
 #include <linux/futex.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
 
 #include "inject/trace.h"
 
@@ -169,24 +167,17 @@ int seccomp_eval(const struct sock_filter *insns, size_t n, const struct seccomp
 	return -EBADMSG;
 }
 
-/* What a chain around an allocator function needs. For @soft calls an error return is harmless. */
-static const struct chain_syscall {
-	const char *name;
-	bool soft;
-	struct seccomp_data data;
-} chain_syscalls[] = {
-	{ "rt_sigreturn", false, { .nr = SYS_rt_sigreturn, .arch = AUDIT_ARCH_X86_64 } },
+static const struct seccomp_call seccomp_sigreturn = SECCOMP_CALL(rt_sigreturn);
+
+const struct seccomp_call seccomp_alloc_calls[] = {
 	{ "madvise",
 	  true,
 	  { .nr = SYS_madvise, .arch = AUDIT_ARCH_X86_64, .args = { 0x7f0000000000, 0x1000, MADV_DONTNEED } } },
 	{ "brk", true, { .nr = SYS_brk, .arch = AUDIT_ARCH_X86_64, .args = { 0x555555000000 } } },
-	{ "futex",
-	  false,
-	  { .nr = SYS_futex, .arch = AUDIT_ARCH_X86_64, .args = { 0x7f0000000000, FUTEX_WAIT_PRIVATE, 2 } } },
-	{ "futex",
-	  false,
-	  { .nr = SYS_futex, .arch = AUDIT_ARCH_X86_64, .args = { 0x7f0000000000, FUTEX_WAKE_PRIVATE, 1 } } },
+	SECCOMP_CALL(futex, .args = { 0x7f0000000000, FUTEX_WAIT_PRIVATE, 2 }),
+	SECCOMP_CALL(futex, .args = { 0x7f0000000000, FUTEX_WAKE_PRIVATE, 1 }),
 };
+const size_t seccomp_nalloc_calls = ARRAY_SIZE(seccomp_alloc_calls);
 
 static bool seccomp_harmless(uint32_t action, bool soft)
 {
@@ -201,28 +192,37 @@ static bool seccomp_harmless(uint32_t action, bool soft)
 	}
 }
 
-int seccomp_allows_chain(pid_t tid, const char **ret_name)
+static int seccomp_check_call(const struct sock_filter *insns, size_t n, const struct seccomp_call *call,
+			      const char **ret_name)
+{
+	uint32_t action;
+	int r = seccomp_eval(insns, n, &call->data, &action);
+
+	if (r < 0)
+		return r;
+	if (seccomp_harmless(action, call->soft))
+		return 0;
+	*ret_name = call->name;
+	return -EACCES;
+}
+
+int seccomp_allows(pid_t tid, const struct seccomp_call *calls, size_t ncalls, const char **ret_name)
 {
 	struct sock_filter insns[BPF_MAXINSNS];
 
 	for (unsigned int f = 0; f < FILTERS_MAX; f++) {
 		int n = trace_seccomp_filter(tid, f, insns, ARRAY_SIZE(insns));
+		int r;
 
 		if (n == -ENOENT)
 			return 0;
 		if (n < 0)
 			return n;
-		for (size_t i = 0; i < ARRAY_SIZE(chain_syscalls); i++) {
-			uint32_t action;
-			int r = seccomp_eval(insns, (size_t)n, &chain_syscalls[i].data, &action);
-
-			if (r < 0)
-				return r;
-			if (!seccomp_harmless(action, chain_syscalls[i].soft)) {
-				*ret_name = chain_syscalls[i].name;
-				return -EACCES;
-			}
-		}
+		r = seccomp_check_call(insns, (size_t)n, &seccomp_sigreturn, ret_name);
+		for (size_t i = 0; i < ncalls && r == 0; i++)
+			r = seccomp_check_call(insns, (size_t)n, &calls[i], ret_name);
+		if (r < 0)
+			return r;
 	}
 	return -E2BIG;
 }

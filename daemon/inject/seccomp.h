@@ -11,10 +11,13 @@
 #ifndef RECLAIM_INJECT_SECCOMP_H
 #define RECLAIM_INJECT_SECCOMP_H
 
+#include <linux/audit.h>
 #include <linux/filter.h>
 #include <linux/seccomp.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
+#include <sys/syscall.h>
 #include <sys/types.h>
 
 #include "base/cleanup.h"
@@ -26,11 +29,27 @@
 int seccomp_eval(const struct sock_filter *insns, size_t n, const struct seccomp_data *data, uint32_t *ret)
 	__must_check;
 
+/* A system call that a chain is going to make. For @soft ones an error return is harmless. */
+struct seccomp_call {
+	const char *name;
+	bool soft;
+	struct seccomp_data data;
+};
+
+#define SECCOMP_CALL(call, ...)                                                                      \
+	{                                                                                            \
+		.name = #call, .data = { .nr = SYS_##call, .arch = AUDIT_ARCH_X86_64, __VA_ARGS__ }, \
+	}
+
+/* What functions of glibc's allocator may call. */
+extern const struct seccomp_call seccomp_alloc_calls[];
+extern const size_t seccomp_nalloc_calls;
+
 /*
- * Looks at all filters of the stopped thread @tid. 0: rt_sigreturn, madvise,
- * brk and futex would all be harmless. -EACCES: one of them would kill, trap
- * or wake a supervisor; its name goes to *ret_name. Other -errno: can't tell.
+ * Looks at all filters of the stopped thread @tid. 0: rt_sigreturn and @calls
+ * would all be harmless. -EACCES: one of them would kill, trap or wake a
+ * supervisor; its name goes to *ret_name. Other -errno: can't tell.
  */
-int seccomp_allows_chain(pid_t tid, const char **ret_name) __must_check;
+int seccomp_allows(pid_t tid, const struct seccomp_call *calls, size_t ncalls, const char **ret_name) __must_check;
 
 #endif

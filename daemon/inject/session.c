@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/ptrace.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 
 #include "base/clock.h"
@@ -15,6 +16,7 @@
 
 #define STARVED_NS 2000000000ull /* beyond the deadline, for a thread that only waits for a CPU */
 #define LOOK_AGAIN_NS 20000000ull
+#define SEIZE_TRIES 4
 #define EVENT(status) ((status) >> 16)
 
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
@@ -54,6 +56,19 @@ static int inject_why_not(const struct inject_target *target, pid_t tid)
 	if (dir < 0 || pstatus_read(dir, &st) < 0 || st.state == 'Z' || st.state == 'X')
 		return -ESRCH;
 	return st.tracer ? -EALREADY : -EPERM;
+}
+
+/* Whoever traced it may let go between the two looks, which would look like a lack of permission. */
+static int inject_seize(const struct inject_target *target, pid_t tid)
+{
+	int r = -EPERM;
+
+	for (int i = 0; i < SEIZE_TRIES && r == -EPERM; i++) {
+		r = trace_seize(tid);
+		if (r == -EPERM)
+			r = inject_why_not(target, tid);
+	}
+	return r;
 }
 
 /*
@@ -100,6 +115,15 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 	}
 }
 
+long inject_original_call(const struct inject_target *target, uint64_t pc)
+{
+	uint8_t code[ARCH_SYSCALL_CODE];
+
+	if (pc < sizeof(code) || trace_peek(target->mem_fd, pc - sizeof(code), code, sizeof(code)) < 0)
+		return -ENOENT;
+	return restart_original(code);
+}
+
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret)
 {
 	_cleanup_inject_ struct inject *inj = calloc(1, sizeof(*inj));
@@ -110,11 +134,12 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 	inj->target = target;
 	inj->tid = tid;
 	inj->state = INJECT_RELEASED;
+	inj->revoke_below = UINT64_MAX;
 	inj->stop_ns = clock_ns();
 
-	r = trace_seize(tid);
+	r = inject_seize(target, tid);
 	if (r < 0)
-		return r == -EPERM ? inject_why_not(target, tid) : r;
+		return r;
 	inj->state = INJECT_SEIZED;
 	r = trace_interrupt(tid);
 	if (r == 0)
@@ -125,6 +150,9 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 		return r;
 	/* Known before anything else can fail, so that letting go is right for whoever this thread turns out to be. */
 	inj->restart = restart_classify(&inj->regs);
+	inj->nr = (long)inj->regs.orig_rax;
+	if (inj->restart == RESTART_BLOCK && inj->nr == SYS_restart_syscall)
+		inj->nr = inject_original_call(target, inj->regs.rip);
 	r = inject_is_member(target, tid);
 	if (r < 0)
 		return r;
@@ -136,7 +164,13 @@ void inject_where(const struct inject *inj, struct inject_stop *ret)
 {
 	arch_cpu_regs(&inj->regs, &ret->regs);
 	ret->in_syscall = arch_in_syscall(&inj->regs) && inj->restart != RESTART_NONE;
-	ret->nr = ret->in_syscall ? (long)inj->regs.orig_rax : -1;
+	ret->nr = ret->in_syscall ? inj->nr : -1;
+}
+
+void inject_demand(struct inject *inj, uint64_t stack_room, bool keep)
+{
+	inj->room = stack_room;
+	inj->revoke_below = keep ? 0 : UINT64_MAX;
 }
 
 uint64_t inject_stopped_ns(const struct inject *inj)
@@ -149,6 +183,8 @@ uint64_t inject_stopped_ns(const struct inject *inj)
 void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret)
 {
 	*ret = inj->regs;
+	if (inj->restart == RESTART_BLOCK && forgotten)
+		ret->orig_rax = (unsigned long long)inj->nr;
 	if (inj->restart == RESTART_NEVER || (inj->restart == RESTART_BLOCK && forgotten))
 		arch_undecide_syscall(ret);
 }

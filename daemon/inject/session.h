@@ -5,8 +5,10 @@
 
 #include <sys/user.h>
 
+#include "base/pstatus.h"
 #include "inject/inject.h"
 #include "inject/restart.h"
+#include "inject/seccomp.h"
 
 enum inject_state {
 	INJECT_SEIZED, /* attached and running: can't be detached until it stops */
@@ -21,8 +23,12 @@ struct inject {
 	enum inject_state state;
 	struct user_regs_struct regs; /* as they were at the stop */
 	enum restart_class restart;
+	long nr; /* of the call it was stopped in: not restart_syscall() where the real one can be told */
 	uint64_t stop_ns, commit_ns, done_ns, release_ns;
 	uint64_t sigmask;
+	uint64_t room; /* free stack asked for; 0: INJECT_STACK_ROOM */
+	/* A chain that waits for a lock may be taken back while rsp is below this: see inject_demand(). */
+	uint64_t revoke_below;
 	int notifier; /* signal that tells us that the chain is done */
 	struct chain_state cont; /* what the chain restores */
 	ssize_t xraw_len, xframe_len;
@@ -39,11 +45,51 @@ struct inject {
  */
 void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret);
 
+/* What restart_original() says of a thread that sleeps at @pc. */
+long inject_original_call(const struct inject_target *target, uint64_t pc);
+
 /* An O_PATH fd of /proc/PID/task/TID, or -1. */
 int inject_open_thread(const struct inject_target *target, pid_t tid);
 
+/* Code that must be at an address. */
+struct inject_bytes {
+	uint64_t addr;
+	const uint8_t *bytes;
+	size_t len; /* <= INJECT_CODE_BYTES */
+};
+
+struct inject_check {
+	uint64_t restorer;
+	const struct inject_bytes *code;
+	size_t ncode;
+	const struct seccomp_call *calls; /* that the chain makes, besides rt_sigreturn */
+	size_t ncalls;
+};
+
+/* All checks before a chain but that of the stack's room, and all that it has to put back into inj->cont. */
+int inject_prepare(struct inject *inj, const struct inject_check *check, struct pstatus *ret_status,
+		   const char **ret_why) __must_check;
+
+/* -ENOSPC unless inj->chain lies in @stack with @room bytes below it. */
+int inject_check_room(const struct inject *inj, const struct inject_stack *stack, uint64_t room) __must_check;
+
+/* Sends the thread into inj->chain, which has been written. */
+int inject_commit(struct inject *inj) __must_check;
+
 /* Waits for the end of the chain that has been committed, see inject_call(). */
 int inject_await(struct inject *inj, uint64_t deadline_ns) __must_check;
+
+/* Its parts. One stop of a thread that runs the chain: 1 to go on waiting, else the result of inject_await(). */
+int inject_handle_stop(struct inject *inj, int status) __must_check;
+
+/*
+ * Takes the chain back when it only waits for a lock (-EDEADLK), else lets the
+ * thread go for good (-EINPROGRESS) when @last, or on (1).
+ */
+int inject_call_back(struct inject *inj, bool last) __must_check;
+
+/* Does the thread stand where the chain leaves it? */
+bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs);
 
 /*
  * Detaches with @sig after making @regs the thread's registers (NULL: as they

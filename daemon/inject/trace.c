@@ -254,6 +254,11 @@ int trace_read(int mem_fd, uint64_t addr, void *buf, size_t len)
 	return r;
 }
 
+int trace_peek(int mem_fd, uint64_t addr, void *buf, size_t len)
+{
+	return trace_mem_result(pread(mem_fd, buf, len, (off_t)addr), len);
+}
+
 int trace_write(int mem_fd, uint64_t addr, const void *buf, size_t len)
 {
 	int r;

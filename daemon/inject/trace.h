@@ -69,6 +69,8 @@ int trace_signal(pid_t pid, pid_t tid, int sig) __must_check;
  * program say, it leads nowhere. Whole ranges or -EFAULT.
  */
 int trace_read(int mem_fd, uint64_t addr, void *buf, size_t len) __must_check;
+/* The same for polling: not a step of the fault build, since nobody knows how often it comes. */
+int trace_peek(int mem_fd, uint64_t addr, void *buf, size_t len) __must_check;
 int trace_write(int mem_fd, uint64_t addr, const void *buf, size_t len) __must_check;
 
 #endif

@@ -20,6 +20,9 @@
 /* Offsets in a frame: struct rt_sigframe of arch/x86/include/asm/sigframe.h */
 #define OFF_FLAGS 8
 #define OFF_SS_FLAGS 32
+#define OFF_R8 (40 + 8)
+#define OFF_R10 (OFF_R8 + 16)
+#define OFF_RAX (OFF_RDI + 5 * 8)
 #define OFF_RDI (48 + 64)
 #define OFF_RSP (OFF_RDI + 7 * 8)
 #define OFF_RIP (OFF_RDI + 8 * 8)
@@ -109,6 +112,82 @@ static void test_several_calls(void **state)
 	assert_int_equal(word(&c, c.base + 3ull * ARCH_FRAME_STRIDE, OFF_MASK), 0xabcd);
 }
 
+/* Bytes for a function lie above all frames, where no callee's stack comes, and the argument points there. */
+static void test_data(void **state)
+{
+	static struct chain c;
+	const struct chain_state s = some_state();
+	const struct chain_call calls[3] = {
+		{ .fn = FN },
+		{ .fn = FN + 16, .args = { 5, 0, 6 }, .nargs = 3, .data = "hello", .data_len = 6, .data_arg = 1 },
+		{ .fn = FN + 32, .args = { 0 }, .nargs = 1, .data = "world, and more", .data_len = 16 },
+	};
+	uint64_t at;
+
+	(void)state;
+	assert_int_equal(chain_build(&c, STACK, RESTORER, &s, calls, 3), 0);
+	assert_int_equal(c.base % 16, 8);
+	assert_int_equal(word(&c, c.base + ARCH_FRAME_STRIDE, OFF_RDI), 5);
+	at = word(&c, c.base + ARCH_FRAME_STRIDE, OFF_RDI + 8); /* rsi */
+	assert_true(at % 16 == 0 && at >= chain_frame_at(&c, 4) && at + 6 <= c.xstate);
+	assert_string_equal((char *)c.image + (at - c.base), "hello");
+	at = word(&c, c.base + 2ul * ARCH_FRAME_STRIDE, OFF_RDI);
+	assert_true(at % 16 == 0 && at >= chain_frame_at(&c, 4) && at + 16 <= c.xstate);
+	assert_string_equal((char *)c.image + (at - c.base), "world, and more");
+	assert_int_equal(c.entry.rsp, c.base + 8);
+}
+
+static void test_data_refused(void **state)
+{
+	static struct chain c;
+	const struct chain_state s = some_state();
+	struct chain_call call = { .fn = FN, .nargs = 1, .data = "x", .data_len = 1, .data_arg = 1 };
+
+	(void)state;
+	assert_int_equal(chain_build(&c, STACK, RESTORER, &s, &call, 1), -EINVAL); /* no such argument */
+	call.data_arg = 0;
+	call.data_len = CHAIN_DATA_MAX + 1;
+	assert_int_equal(chain_build(&c, STACK, RESTORER, &s, &call, 1), -EINVAL);
+}
+
+/* Bare system calls, and frames that lead elsewhere. */
+static void test_kinds(void **state)
+{
+	static struct chain c;
+	const struct chain_state s = some_state();
+	const struct chain_shape shape = { STACK, RESTORER, FN + 64, 4, 24 };
+	const struct chain_frame call = { CHAIN_SYSCALL, SYS_madvise, { 1, 2, 3, 4, 5, 6 }, 6 };
+	const struct chain_frame jump = { CHAIN_JUMP, 3, { 0 }, 0 }, nowhere = { CHAIN_JUMP, 4, { 0 }, 0 };
+
+	(void)state;
+	assert_int_equal(chain_lay(&c, &shape, &s), 0);
+	assert_int_equal(chain_put(&c, 0, &call), 0);
+	assert_int_equal(chain_put(&c, 1, &jump), 0);
+	assert_int_equal(chain_put(&c, 1, &nowhere), -EINVAL);
+	assert_int_equal(chain_put(&c, 3, &call), -EINVAL); /* the restoring one */
+	assert_int_equal(chain_put_data(&c, 20, "12345", 5), -EINVAL);
+	assert_int_equal(chain_put_data(&c, 20, "1234", 4), 0);
+
+	assert_int_equal(word(&c, c.base, OFF_RIP), FN + 64);
+	assert_int_equal(word(&c, c.base, OFF_RSP), chain_frame_at(&c, 1));
+	assert_int_equal(word(&c, c.base, OFF_RAX), SYS_madvise);
+	assert_int_equal(word(&c, c.base, OFF_RDI), 1);
+	assert_int_equal(word(&c, c.base, OFF_R10), 4); /* the fourth argument of a system call */
+	assert_int_equal(word(&c, c.base, OFF_R8 + 8), 6);
+	assert_int_equal(word(&c, c.base, OFF_MASK), CHAIN_SIGMASK);
+
+	assert_int_equal(word(&c, chain_frame_at(&c, 1), OFF_RIP), RESTORER);
+	assert_int_equal(word(&c, chain_frame_at(&c, 1), OFF_RSP), chain_entry_sp(&c, 3));
+	assert_int_equal(arch_frame_sp_at(chain_frame_at(&c, 1)), chain_frame_at(&c, 1) + OFF_RSP);
+	assert_int_equal(word(&c, chain_frame_at(&c, 3), OFF_MASK), 0xabcd);
+	assert_true(c.data >= chain_frame_at(&c, 4) && c.data + 24 <= c.xstate);
+
+	assert_true(chain_is_frame(c.image, RESTORER));
+	assert_false(chain_is_frame(c.image, RESTORER + 1));
+	assert_false(chain_is_frame(c.image + 3l * ARCH_FRAME_STRIDE, RESTORER)); /* restores another mask */
+	assert_false(chain_is_frame(c.image + 8, RESTORER));
+}
+
 static void test_refused(void **state)
 {
 	static struct chain c;
@@ -125,7 +204,7 @@ static void test_refused(void **state)
 
 static void test_mask_leaves_faults_open(void **state)
 {
-	static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP };
+	static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP, CHAIN_SIGSETXID };
 	uint64_t mask = CHAIN_SIGMASK;
 
 	(void)state;
@@ -219,9 +298,15 @@ static void test_restart_rank(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),	     cmocka_unit_test(test_several_calls),
-		cmocka_unit_test(test_refused),	     cmocka_unit_test(test_mask_leaves_faults_open),
-		cmocka_unit_test(test_xstate),	     cmocka_unit_test(test_restart_class),
+		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_several_calls),
+		cmocka_unit_test(test_data),
+		cmocka_unit_test(test_data_refused),
+		cmocka_unit_test(test_kinds),
+		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_mask_leaves_faults_open),
+		cmocka_unit_test(test_xstate),
+		cmocka_unit_test(test_restart_class),
 		cmocka_unit_test(test_restart_rank),
 	};
 

@@ -27,6 +27,7 @@
 #define XFEATURE_AMX ((1ull << 17) | (1ull << 18)) /* XTILECFG, XTILEDATA */
 
 const uint8_t arch_restorer[ARCH_RESTORER_LEN] = { 0x48, 0xc7, 0xc0, 0x0f, 0x00, 0x00, 0x00, 0x0f, 0x05 };
+const uint8_t arch_syscall[ARCH_SYSCALL_LEN] = { 0x0f, 0x05, 0xc3 };
 
 /* struct rt_sigframe of arch/x86/include/asm/sigframe.h, without the siginfo, which rt_sigreturn never reads. */
 struct kernel_frame {
@@ -176,6 +177,35 @@ void arch_call_regs(struct user_regs_struct *regs, uint64_t fn, const uint64_t *
 	regs->ss = USER_DS;
 }
 
+void arch_syscall_regs(struct user_regs_struct *regs, uint64_t insn, long nr, const uint64_t *args, unsigned int nargs,
+		       uint64_t frame)
+{
+	arch_call_regs(regs, insn, args, nargs, frame);
+	regs->r10 = regs->rcx; /* psABI A.2.1: the kernel takes the fourth argument from r10 */
+	regs->rax = (unsigned long long)nr;
+}
+
+bool arch_is_frame(const void *frame, uint64_t restorer)
+{
+	struct kernel_frame f;
+
+	memcpy(&f, frame, sizeof(f));
+	return f.pretcode == restorer && f.uc_flags == UC_FLAGS && !f.uc_link && f.ss_flags == SS_FLAGS_INVALID;
+}
+
+uint64_t arch_frame_sigmask(const void *frame)
+{
+	struct kernel_frame f;
+
+	memcpy(&f, frame, sizeof(f));
+	return f.sigmask;
+}
+
+uint64_t arch_frame_sp_at(uint64_t frame)
+{
+	return frame + offsetof(struct kernel_frame, rsp);
+}
+
 void arch_enter_regs(struct user_regs_struct *regs, uint64_t restorer, uint64_t frame)
 {
 	regs->rip = restorer;
@@ -200,6 +230,17 @@ void arch_rewind_syscall(struct user_regs_struct *regs)
 	regs->rax = regs->orig_rax;
 	regs->rip -= 2; /* 0f 05 */
 	regs->orig_rax = (unsigned long long)-1;
+}
+
+long arch_syscall_loaded(const uint8_t code[ARCH_SYSCALL_CODE])
+{
+	uint32_t nr;
+
+	/* mov $nr,%eax; syscall */
+	if (code[0] != 0xb8 || code[5] != 0x0f || code[6] != 0x05)
+		return -ENOENT;
+	memcpy(&nr, code + 1, sizeof(nr));
+	return nr;
 }
 
 void arch_undecide_syscall(struct user_regs_struct *regs)
