@@ -225,6 +225,11 @@ static bool symtab_is_func(const Elf64_Sym *sym)
 	return (kind == STT_FUNC || kind == STT_GNU_IFUNC) && sym->st_shndx != SHN_UNDEF;
 }
 
+static bool symtab_is_var(const Elf64_Sym *sym)
+{
+	return ELF64_ST_TYPE(sym->st_info) == STT_OBJECT && sym->st_shndx != SHN_UNDEF;
+}
+
 static struct object_sym symtab_sym(const struct symtab *t, const Elf64_Sym *sym)
 {
 	return (struct object_sym){
@@ -269,7 +274,8 @@ static uint32_t gnu_hash(const char *name)
 }
 
 /* The file's own table: -ENOENT not in it, -ENOTSUP there is no usable one. */
-static int object_func_hashed(const struct object *o, const struct symtab *t, const char *name, const Elf64_Sym **ret)
+static int object_sym_hashed(const struct object *o, const struct symtab *t, bool (*is)(const Elf64_Sym *sym),
+			     const char *name, const Elf64_Sym **ret)
 {
 	GElf_Shdr sh;
 	Elf_Scn *scn = object_section(o, NULL, SHT_GNU_HASH, &sh);
@@ -287,7 +293,7 @@ static int object_func_hashed(const struct object *o, const struct symtab *t, co
 	for (const uint32_t *chain = w + 4 + 2 * w[2] + w[0]; i < t->n && chain + (i - w[1]) < w + words; i++) {
 		uint32_t c = chain[i - w[1]];
 
-		if ((c | 1) == (h | 1) && symtab_is_func(&t->syms[i]) && !strcmp(symtab_name(t, &t->syms[i]), name)) {
+		if ((c | 1) == (h | 1) && is(&t->syms[i]) && !strcmp(symtab_name(t, &t->syms[i]), name)) {
 			*ret = &t->syms[i];
 			return 0;
 		}
@@ -297,10 +303,11 @@ static int object_func_hashed(const struct object *o, const struct symtab *t, co
 	return -ENOENT;
 }
 
-static int object_func_linear(const struct symtab *t, const char *name, const Elf64_Sym **ret)
+static int object_sym_linear(const struct symtab *t, bool (*is)(const Elf64_Sym *sym), const char *name,
+			     const Elf64_Sym **ret)
 {
 	for (size_t i = 0; i < t->n; i++) {
-		if (symtab_is_func(&t->syms[i]) && !strcmp(symtab_name(t, &t->syms[i]), name)) {
+		if (is(&t->syms[i]) && !strcmp(symtab_name(t, &t->syms[i]), name)) {
 			*ret = &t->syms[i];
 			return 0;
 		}
@@ -308,26 +315,37 @@ static int object_func_linear(const struct symtab *t, const char *name, const El
 	return -ENOENT;
 }
 
-int object_func(const struct object *o, bool all, const char *name, struct object_sym *ret)
+static int object_sym_find(const struct object *o, bool all, bool (*is)(const Elf64_Sym *sym), const char *name,
+			   struct object_sym *ret)
 {
 	const Elf64_Sym *sym;
 	struct symtab t;
 	int r = symtab_of(o, SHT_DYNSYM, &t);
 
 	if (r == 0) {
-		r = object_func_hashed(o, &t, name, &sym);
+		r = object_sym_hashed(o, &t, is, name, &sym);
 		if (r == -ENOTSUP)
-			r = object_func_linear(&t, name, &sym);
+			r = object_sym_linear(&t, is, name, &sym);
 	}
 	if (r < 0 && all) {
 		r = symtab_of(o, SHT_SYMTAB, &t);
 		if (r == 0)
-			r = object_func_linear(&t, name, &sym);
+			r = object_sym_linear(&t, is, name, &sym);
 	}
 	if (r < 0)
 		return r;
 	*ret = symtab_sym(&t, sym);
 	return 0;
+}
+
+int object_func(const struct object *o, bool all, const char *name, struct object_sym *ret)
+{
+	return object_sym_find(o, all, symtab_is_func, name, ret);
+}
+
+int object_var(const struct object *o, bool all, const char *name, struct object_sym *ret)
+{
+	return object_sym_find(o, all, symtab_is_var, name, ret);
 }
 
 int object_import_stub(const struct object *o, const char *name, uint64_t *ret)

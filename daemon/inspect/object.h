@@ -51,6 +51,29 @@ int object_text(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi) __mu
 /* Address range of the writable segments. */
 int object_data(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi) __must_check;
 
+/*
+ * The part of the @n-th writable segment that the file holds: -ENOENT when there is
+ * none, or it is empty. The pointer lives in the object.
+ */
+int object_data_bytes(const struct object *o, size_t n, uint64_t *ret_vaddr, const unsigned char **ret, size_t *ret_len)
+	__must_check;
+
+/* Thread-local storage: -ENOENT when it has none. */
+int object_tls(const struct object *o, uint64_t *ret_size, uint64_t *ret_align) __must_check;
+
+/*
+ * Walks the places that are to hold the object's own address plus @addend
+ * (RELA and RELR), or @addend plus the offset of its TLS block from the thread
+ * pointer. visit() returns 0 to go on; anything else ends the walk.
+ */
+typedef int (*object_reloc_visit)(void *ctx, uint64_t vaddr, uint64_t addend);
+int object_relatives(const struct object *o, object_reloc_visit visit, void *ctx) __must_check;
+int object_tls_slots(const struct object *o, object_reloc_visit visit, void *ctx) __must_check;
+
+/* The bytes of section @name as the file has them: -ENOENT. The pointer lives in the object. */
+int object_section_bytes(const struct object *o, const char *name, const unsigned char **ret, size_t *ret_len)
+	__must_check;
+
 bool object_has_section(const struct object *o, const char *name);
 
 /*
@@ -62,6 +85,9 @@ int object_funcs(const struct object *o, bool all, int (*visit)(void *ctx, const
 
 /* The first function of that name: 0 or -ENOENT. */
 int object_func(const struct object *o, bool all, const char *name, struct object_sym *ret) __must_check;
+
+/* The same for a variable. */
+int object_var(const struct object *o, bool all, const char *name, struct object_sym *ret) __must_check;
 
 /* Address (without bias) of the slot that the dynamic linker fills with the address of @name: 0 or -ENOENT. */
 int object_import_slot(const struct object *o, const char *name, uint64_t *ret) __must_check;

@@ -6,12 +6,14 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/pagemap.h"
 
 /* Bits of a pagemap entry: Documentation/admin-guide/mm/pagemap.rst, since Linux 3.5 without privileges. */
-#define PAGEMAP_FILE (1ull << 61)
-#define PAGEMAP_SWAP (1ull << 62)
-#define PAGEMAP_PRESENT (1ull << 63)
-#define PAGEMAP_BATCH 512
+#define ENTRY_FILE (1ull << 61)
+#define ENTRY_SWAP (1ull << 62)
+#define ENTRY_PRESENT (1ull << 63)
+#define ENTRIES 512
+#define REGIONS 256
 
 static int remote_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
@@ -32,29 +34,68 @@ static int remote_mem_read(void *ctx, uint64_t addr, void *buf, size_t len)
 	return remote_pread(fds->mem_fd, buf, len, addr);
 }
 
-static int remote_mem_pages(void *ctx, uint64_t addr, size_t n, uint8_t *ret)
+/* Before Linux 6.7: the zero page looks like any other, and huge ones don't show. */
+static int remote_read_pagemap(int fd, uint64_t addr, size_t n, uint8_t *ret)
 {
-	const struct remote_fds *fds = ctx;
-	uint64_t entries[PAGEMAP_BATCH];
+	uint64_t entries[ENTRIES];
 
-	if (fds->pagemap_fd < 0)
-		return -EOPNOTSUPP;
 	while (n) {
-		size_t some = MIN(n, (size_t)PAGEMAP_BATCH);
-		int r = remote_pread(fds->pagemap_fd, entries, some * sizeof(entries[0]),
-				     addr / REMOTE_PAGE * sizeof(entries[0]));
+		size_t some = MIN(n, (size_t)ENTRIES);
+		int r = remote_pread(fd, entries, some * sizeof(entries[0]), addr / REMOTE_PAGE * sizeof(entries[0]));
 
 		if (r < 0)
 			return r;
 		for (size_t i = 0; i < some; i++)
-			ret[i] = (uint8_t)((entries[i] & PAGEMAP_PRESENT ? REMOTE_PRESENT : 0) |
-					   (entries[i] & PAGEMAP_SWAP ? REMOTE_SWAPPED : 0) |
-					   (entries[i] & PAGEMAP_FILE ? REMOTE_SHARED : 0));
+			ret[i] = (uint8_t)((entries[i] & ENTRY_PRESENT ? REMOTE_PRESENT : 0) |
+					   (entries[i] & ENTRY_SWAP ? REMOTE_SWAPPED : 0) |
+					   (entries[i] & ENTRY_FILE ? REMOTE_SHARED : 0));
 		ret += some;
 		n -= some;
 		addr += some * REMOTE_PAGE;
 	}
 	return 0;
+}
+
+static int remote_scan_pagemap(int fd, uint64_t addr, size_t n, uint8_t *ret)
+{
+	/* Cleared for valgrind, which does not know that the kernel fills it. */
+	struct pagemap_region v[REGIONS] = { 0 };
+	const uint64_t base = addr, end = addr + n * REMOTE_PAGE;
+
+	memset(ret, 0, n);
+	while (addr < end) {
+		int k = pagemap_scan(fd, addr, end, PAGEMAP_PRESENT | PAGEMAP_SWAPPED | PAGEMAP_FILE | PAGEMAP_HUGE,
+				     PAGEMAP_ZERO, v, REGIONS, &addr);
+
+		if (k < 0)
+			return k;
+		for (int i = 0; i < k; i++) {
+			uint8_t flags = (uint8_t)((v[i].categories & PAGEMAP_PRESENT ? REMOTE_PRESENT : 0) |
+						  (v[i].categories & PAGEMAP_SWAPPED ? REMOTE_SWAPPED : 0) |
+						  (v[i].categories & PAGEMAP_FILE ? REMOTE_SHARED : 0) |
+						  (v[i].categories & PAGEMAP_HUGE ? REMOTE_HUGE : 0));
+
+			if (v[i].start < base || v[i].end > end || v[i].start > v[i].end)
+				return -EBADMSG;
+			memset(ret + (v[i].start - base) / REMOTE_PAGE, flags, (v[i].end - v[i].start) / REMOTE_PAGE);
+		}
+	}
+	return 0;
+}
+
+static int remote_mem_pages(void *ctx, uint64_t addr, size_t n, uint8_t *ret)
+{
+	struct remote_fds *fds = ctx;
+	int r = -EOPNOTSUPP;
+
+	if (fds->pagemap_fd < 0)
+		return -EOPNOTSUPP;
+	if (!fds->no_scan)
+		r = remote_scan_pagemap(fds->pagemap_fd, addr, n, ret);
+	if (r != -EOPNOTSUPP)
+		return r;
+	fds->no_scan = true;
+	return remote_read_pagemap(fds->pagemap_fd, addr, n, ret);
 }
 
 void remote_from_fds(struct remote_fds *fds, uint64_t max_reads, uint64_t max_bytes, struct remote *ret)

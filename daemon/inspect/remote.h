@@ -21,11 +21,16 @@
 #define REMOTE_PAGE 4096ull
 #define REMOTE_CACHED 4
 
-/* Where a page is: Documentation/admin-guide/mm/pagemap.rst. None of them: untouched, or dropped. */
+/*
+ * Where a page is. None of them: untouched, or dropped; what is read there is
+ * zero. So is the zero page, which nobody pays for (Linux 6.7 and later: before
+ * that it looks present).
+ */
 enum remote_page_flags {
 	REMOTE_PRESENT = 1 << 0,
 	REMOTE_SWAPPED = 1 << 1, /* or under migration: reading it would wait or cost a page */
 	REMOTE_SHARED = 1 << 2, /* of a file or shared memory, not private anonymous */
+	REMOTE_HUGE = 1 << 3, /* part of a whole huge page (Linux 6.7 and later) */
 };
 
 struct remote_page {
@@ -49,6 +54,7 @@ struct remote {
 /* The fds of a live process. They stay the caller's and outlive the remote. */
 struct remote_fds {
 	int mem_fd, pagemap_fd; /* pagemap_fd may be -1 */
+	bool no_scan; /* this kernel has no PAGEMAP_SCAN */
 };
 
 void remote_from_fds(struct remote_fds *fds, uint64_t max_reads, uint64_t max_bytes, struct remote *ret);

@@ -4,8 +4,11 @@
 #include <elf.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
+#include "base/parse.h"
 #include "base/procfs.h"
 
 #define TARGET_MAPS_MAX 262144 /* vm.max_map_count is 65530 by default */
@@ -28,6 +31,52 @@ static int target_read_auxv(int piddir, struct target *t)
 			t->at_base = buf.v[i].a_un.a_val;
 		else if (buf.v[i].a_type == AT_ENTRY)
 			t->at_entry = buf.v[i].a_un.a_val;
+	}
+	return 0;
+}
+
+static int target_add_thread(struct target *t, size_t *room, pid_t tid)
+{
+	void *head = NULL;
+	size_t len;
+
+	if (t->n_threads == *room) {
+		size_t n = *room ? *room * 2 : 16;
+		struct target_thread *v = reallocarray(t->threads, n, sizeof(*v));
+
+		if (!v)
+			return -ENOMEM;
+		t->threads = v;
+		*room = n;
+	}
+	if (syscall(SYS_get_robust_list, tid, &head, &len) < 0)
+		head = NULL;
+	t->threads[t->n_threads++] = (struct target_thread){ .tid = tid, .robust = (uint64_t)(uintptr_t)head };
+	return 0;
+}
+
+/* Nothing depends on all of them being there: they come and go. */
+static int target_list_threads(int piddir, struct target *t)
+{
+	int fd = openat(piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
+	const struct dirent *de;
+	size_t room = 0;
+
+	if (!dir) {
+		int r = errno == ENOENT ? -ESRCH : -errno;
+
+		closep(&fd);
+		return r;
+	}
+	while (t->n_threads < TARGET_THREADS_MAX && (de = readdir(dir)) != NULL) {
+		pid_t tid;
+		int r = 0;
+
+		if (parse_pid(de->d_name, &tid) == 0)
+			r = target_add_thread(t, &room, tid);
+		if (r < 0)
+			return r;
 	}
 	return 0;
 }
@@ -60,6 +109,8 @@ int target_open(int piddir, struct target *ret)
 		r = target_read_auxv(piddir, &t);
 	if (r == 0)
 		r = modules_open(piddir, &t.maps, &t.mods);
+	if (r == 0)
+		r = target_list_threads(piddir, &t);
 	if (r < 0)
 		return r;
 	*ret = t;
@@ -75,6 +126,9 @@ void target_close(struct target *t)
 	closep(&t->fds.mem_fd);
 	closep(&t->fds.pagemap_fd);
 	closep(&t->exe_fd);
+	free(t->threads);
+	t->threads = NULL;
+	t->n_threads = 0;
 }
 
 struct module *target_program(const struct target *t)

@@ -13,11 +13,25 @@
 #include "inspect/modules.h"
 #include "inspect/remote.h"
 
+#define TARGET_THREADS_MAX 65536
+
+/*
+ * A thread's list of robust futexes lies inside of its struct pthread (glibc
+ * registers it for each thread): the way to a running thread's own data
+ * without a look at its registers. Hostile: the thread can register anything.
+ */
+struct target_thread {
+	pid_t tid;
+	uint64_t robust; /* see get_robust_list(2); 0: none, or can't be told */
+};
+
 struct target {
 	struct maps maps;
 	struct modules mods;
 	struct remote_fds fds;
 	int exe_fd; /* the program's file; -1 when it can't be opened */
+	struct target_thread *threads; /* as of the opening; some may have gone, others come */
+	size_t n_threads;
 	struct remote mem;
 	/* auxiliary vector: see getauxval(3) */
 	uint64_t at_base; /* where the dynamic linker was loaded; 0 in a static program */
