@@ -68,7 +68,7 @@ int code_at(struct target *t, const struct module *mod, uint64_t vaddr, size_t l
 int code_restorer(const struct remedy_facts *facts, uint64_t *ret)
 {
 	struct module *libc = facts->allocator.libc;
-	uint64_t vaddr;
+	uint64_t vaddr = 0;
 	int r = module_verify(libc, &facts->target->mem);
 
 	if (r == 0)
@@ -79,7 +79,7 @@ int code_restorer(const struct remedy_facts *facts, uint64_t *ret)
 int code_syscall(const struct remedy_facts *facts, uint64_t *ret)
 {
 	struct module *libc = facts->allocator.libc;
-	uint64_t vaddr, lo, hi;
+	uint64_t vaddr = 0, lo, hi;
 	int r = module_verify(libc, &facts->target->mem);
 
 	if (r == 0)

@@ -3,10 +3,14 @@
 
 #include <string.h>
 
+#include "remedy/collect.h"
+#include "remedy/purge.h"
 #include "remedy/trim.h"
 
 const struct remedy *const remedies[] = {
+	&remedy_collect,
 	&remedy_trim,
+	&remedy_purge,
 	NULL,
 };
 

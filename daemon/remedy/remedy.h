@@ -8,33 +8,66 @@
 #ifndef RECLAIM_REMEDY_REMEDY_H
 #define RECLAIM_REMEDY_REMEDY_H
 
+#include "inject/lease.h"
 #include "inject/pick.h"
 #include "inspect/safepoint.h"
 
 #define REMEDY_TEXT_MAX 192
+#define REMEDY_FUNCS_MAX 4
+
+struct purge_reader;
+struct purge_side;
+struct remedy_interpreter;
+struct remedy_looks;
 
 struct remedy_facts {
 	struct target *target;
 	struct allocator_info allocator;
 	struct safepoint safepoint;
+	/* Made on first use, live as long as the reader: */
+	struct remedy_interpreter *interpreter; /* remedy/python.h */
+	struct purge_side *purge; /* remedy/purge-plan.h */
+	/* What an explanation has seen, while it lasts; NULL: plan() looks itself. */
+	const struct remedy_looks *looks; /* remedy/looks.h */
+};
+
+/* A function of the target, and the code that must be found there. */
+struct remedy_func {
+	uint64_t fn;
+	uint8_t bytes[INJECT_CODE_BYTES];
 };
 
 struct remedy_plan {
 	uint32_t possible;
 	uint32_t has_predicted;
-	uint64_t predicted; /* bytes */
+	uint64_t predicted, lower, upper; /* bytes */
+	uint64_t deep; /* purge: what depth deep adds to them */
 	struct inject_code code;
+	struct remedy_func funcs[REMEDY_FUNCS_MAX]; /* more of them, where one isn't enough */
+	uint32_t parts, pad; /* purge: enum purge_parts */
+	struct lease_code arena, gil; /* purge: how the locks of these parts are taken */
 	uint64_t data_lo, data_hi; /* libc's data */
 	char reason[REMEDY_TEXT_MAX]; /* when not possible */
 	char note[REMEDY_TEXT_MAX]; /* what the user should know, "" when nothing */
+};
+
+enum remedy_depth {
+	REMEDY_DEPTH_AUTO, /* deep where the target is idle */
+	REMEDY_DEPTH_NORMAL,
+	REMEDY_DEPTH_DEEP,
 };
 
 /* Where run() works: filled by the worker. */
 struct remedy_site {
 	const struct inject_target *target;
 	const struct inject_prover *prover;
+	const struct inject_prover *python_prover; /* and that the thread may take Python's global lock */
+	const struct purge_reader *purge; /* rounds of a purge are prepared over there */
 	uint64_t anon, swap; /* resident and swapped anonymous bytes: what the work is estimated by */
+	uint64_t locked; /* bytes that are locked into memory */
 	uint64_t max_stop_ns; /* 0: no limit */
+	enum remedy_depth depth;
+	int advice; /* MADV_DONTNEED or MADV_FREE: how pages are given back by purge */
 	uint64_t deadline_ns;
 	const char *unsafe_why; /* why the last look was refused: the prover's */
 };
@@ -59,11 +92,13 @@ struct remedy {
 	const char *name;
 	/* Always fills @ret; a read that fails is a reason, not an error. */
 	void (*plan)(struct remedy_facts *facts, struct remedy_plan *ret);
+	/* In the injector: fits the plan to what was asked for. May be NULL. */
+	void (*settle)(const struct remedy_site *site, struct remedy_plan *plan);
 	/* Always fills @ret. */
 	void (*run)(const struct remedy_site *site, const struct remedy_plan *plan, struct remedy_result *ret);
 };
 
-/* In the order in which they are tried, cheapest harm first. NULL-terminated. */
+/* In the order in which they are tried: what is garbage first, then what is free. NULL-terminated. */
 extern const struct remedy *const remedies[];
 
 /* The one of that name and its place in the table, or NULL. */

@@ -1,10 +1,12 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include "remedy/trim.h"
 
+#include "base/clock.h"
 #include "base/parse.h"
 #include "base/text.h"
 #include "remedy/attempt.h"
 #include "remedy/code.h"
+#include "remedy/looks.h"
 
 /*
  * malloc_trim walks every free chunk and drops every free page: measured 80 to
@@ -13,7 +15,37 @@
  */
 #define TRIM_NS_PER_MIB 125000ull
 #define TRIM_NS_BASE 200000ull
+#define TRIM_LOOK_NS 1000000000ull /* for the prediction; the target isn't stopped meanwhile */
 #define TRIM_NS_PER_SWAPPED_PAGE 100000ull /* the headers of swapped free chunks are read back in, one by one */
+
+static void trim_predicted(const struct glibc_facts *f, struct remedy_plan *ret)
+{
+	ret->has_predicted = 1;
+	ret->predicted = f->trim;
+	ret->lower = f->trim_lower;
+	ret->upper = f->trim_upper;
+}
+
+/* Null where it can't be told, or not soon enough. */
+static void trim_predict(struct remedy_facts *facts, struct remedy_plan *ret)
+{
+	struct remote *mem = &facts->target->mem;
+	struct glibc_facts f = { 0 };
+	struct glibc g;
+	char why[REMEDY_TEXT_MAX];
+
+	if (facts->looks && facts->looks->glibc) {
+		trim_predicted(facts->looks->glibc, ret);
+		return;
+	}
+	mem->deadline_ns = clock_ns() + TRIM_LOOK_NS;
+	if (glibc_locate(facts->target, &facts->allocator, &g, why, sizeof(why)) == 0 &&
+	    glibc_look(facts->target, &g, 0, NULL, &f) == 0) {
+		trim_predicted(&f, ret);
+		glibc_facts_done(&f);
+	}
+	mem->deadline_ns = 0;
+}
 
 static void trim_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 {
@@ -39,6 +71,7 @@ static void trim_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 	if (a->also)
 		text_format(ret->note, sizeof(ret->note), "%s (%s) is in it too and is not trimmed",
 			    allocator_name(a->also_kind), module_basename(a->also));
+	trim_predict(facts, ret);
 	ret->possible = 1;
 }
 

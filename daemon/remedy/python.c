@@ -1,0 +1,51 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "remedy/python.h"
+
+#include <errno.h>
+#include <stdlib.h>
+
+#include "base/text.h"
+
+struct remedy_interpreter {
+	struct cpython python;
+	int error;
+	char why[CPYTHON_TEXT_MAX];
+};
+
+int remedy_python_find(struct remedy_facts *facts, struct cpython **ret, const char **ret_why)
+{
+	struct remedy_interpreter *in = facts->interpreter;
+
+	if (!in) {
+		in = facts->interpreter = calloc(1, sizeof(*in));
+		if (!in) {
+			*ret_why = "out of memory";
+			return -ENOMEM;
+		}
+		in->error = cpython_locate(facts->target, &in->python, in->why);
+	}
+	if (in->error < 0)
+		*ret_why = in->why;
+	else
+		*ret = &in->python;
+	return in->error;
+}
+
+struct cpython *remedy_python(struct remedy_facts *facts, const char **ret_why)
+{
+	struct cpython *py = NULL;
+
+	return remedy_python_find(facts, &py, ret_why) < 0 ? NULL : py;
+}
+
+void remedy_prove_python(struct remedy_facts *facts, const struct cpu_regs *regs, struct safepoint_verdict *v)
+{
+	const char *why = "";
+	const struct cpython *py = remedy_python(facts, &why);
+
+	if (!py)
+		text_format(v->why, sizeof(v->why), "%s", why);
+	if (py && cpython_prove(&facts->safepoint, py, regs, v->why, sizeof(v->why)) == 0)
+		return;
+	v->safe = v->unknown = false;
+}
