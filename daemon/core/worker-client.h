@@ -6,6 +6,7 @@
 #include <stddef.h>
 
 #include "base/cleanup.h"
+#include "reclaim/explain.h"
 #include "reclaim/worker.h"
 
 /*
@@ -34,6 +35,22 @@ int worker_client_run(const char *path, const struct worker_request *req, struct
  */
 int worker_client_run_cancel(const char *path, const struct worker_request *req, int cancel_fd,
 			     struct worker_result *ret) __must_check;
+
+struct explain_answer {
+	struct explain_head head;
+	struct explain_arena *arenas; /* head.narenas; malloc'ed */
+	struct explain_range *ranges; /* head.nranges; malloc'ed */
+};
+
+/*
+ * Asks for facts (@req's op is WORKER_OP_EXPLAIN or WORKER_OP_GLANCE), under
+ * the rules of worker_client_run_cancel(): 0 whenever @ret is filled, whose
+ * head.outcome is WORKER_NOTHING when there are facts, else says why not. The
+ * caller calls explain_answer_done(). Several threads may do so at a time.
+ */
+int worker_client_explain(const char *path, const struct worker_request *req, int cancel_fd,
+			  struct explain_answer *ret) __must_check;
+void explain_answer_done(struct explain_answer *a); /* accepts zeroed and finished ones */
 
 /*
  * Makes a received message safe to use: exact length, magic, version, pid, a

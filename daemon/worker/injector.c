@@ -4,13 +4,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "inject/trace.h"
 #include "worker/precheck.h"
-#include "worker/reader.h"
+#include "worker/rounds.h"
+#include "worker/split.h"
+#include "worker/unopened.h"
 
+#define INJECTOR_WORTH (64ull << 10) /* bytes for which a process is stopped unasked */
 #define PROVE_NS (50 * 1000000ull) /* the target is stopped meanwhile: far more than a proof ever takes */
 
 /* Names of include/reclaim/worker.h's bits. */
@@ -31,6 +35,10 @@ struct injector {
 	uint64_t deadline_ns;
 	int mem_fd;
 	char why[128]; /* of the last proof that failed */
+	char refusal[WORKER_TEXT_MAX]; /* of a remedy that we chose ourselves */
+	bool tried; /* a remedy that would have paid was refused */
+	bool spared; /* a remedy was possible, and there was nothing for it to do */
+	uint64_t promised; /* bytes, by a dry run */
 };
 
 static void injector_end(struct injector *in, enum worker_outcome outcome, const char *reason)
@@ -40,10 +48,10 @@ static void injector_end(struct injector *in, enum worker_outcome outcome, const
 }
 
 /* -ETIME when the reader is too slow, -EPIPE when it failed: -ETIMEDOUT would mean the target. */
-static int injector_judge(struct injector *in, const struct cpu_regs *regs, uint64_t deadline_ns,
+static int injector_judge(struct injector *in, enum reader_prove how, const struct cpu_regs *regs, uint64_t deadline_ns,
 			  struct safepoint_verdict *ret)
 {
-	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .regs = *regs };
+	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .arg = how, .regs = *regs };
 	struct reader_reply reply;
 	int r = reader_ask(&in->reader, &req, deadline_ns, &reply);
 
@@ -60,17 +68,18 @@ static int injector_prepare(void *ctx, const struct cpu_regs *regs)
 {
 	struct injector *in = ctx;
 	struct safepoint_verdict v;
-	int r = injector_judge(in, regs, in->deadline_ns, &v);
+	int r = injector_judge(in, READER_PROVE_CALL, regs, in->deadline_ns, &v);
 
 	if (r < 0)
 		return r;
 	return v.safe || v.unknown ? 0 : -EAGAIN;
 }
 
-static int injector_prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+static int injector_prove_how(struct injector *in, enum reader_prove how, const struct cpu_regs *regs,
+			      struct inject_stack *ret)
 {
 	struct safepoint_verdict v;
-	int r = injector_judge(ctx, regs, clock_ns() + PROVE_NS, &v);
+	int r = injector_judge(in, how, regs, clock_ns() + PROVE_NS, &v);
 
 	if (r < 0)
 		return r;
@@ -78,6 +87,16 @@ static int injector_prove(void *ctx, const struct cpu_regs *regs, struct inject_
 		return -EAGAIN;
 	*ret = (struct inject_stack){ .lo = v.stack_lo, .hi = v.stack_hi };
 	return 0;
+}
+
+static int injector_prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	return injector_prove_how(ctx, READER_PROVE_CALL, regs, ret);
+}
+
+static int injector_prove_python(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	return injector_prove_how(ctx, READER_PROVE_PYTHON, regs, ret);
 }
 
 static uint64_t injector_rss(const struct pstatus *st)
@@ -112,20 +131,57 @@ static enum worker_outcome injector_outcome(enum remedy_outcome o)
 	return WORKER_FAILED;
 }
 
-static void injector_carry_out(struct injector *in, const struct remedy *remedy, const struct remedy_plan *plan,
-			       struct worker_step *step)
+/* What a remedy is given to work with. */
+struct site {
+	struct inject_prover prover, python;
+	struct purge_reader purge;
+	struct rounds rounds;
+	struct remedy_site remedy;
+};
+
+static void injector_site(struct injector *in, struct site *ret)
 {
-	const struct inject_prover prover = { .prepare = injector_prepare, .prove = injector_prove, .ctx = in };
-	const struct remedy_site site = {
+	const uint32_t flags = in->req->flags;
+
+	ret->prover = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove, .ctx = in };
+	ret->python = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_python, .ctx = in };
+	rounds_init(&ret->rounds, &in->reader, in->deadline_ns, &ret->purge);
+	ret->remedy = (struct remedy_site){
 		.target = &in->target,
-		.prover = &prover,
+		.prover = &ret->prover,
+		.python_prover = &ret->python,
+		.purge = &ret->purge,
 		.anon = in->subject.status.rss_anon,
 		.swap = in->subject.status.vm_swap,
+		.locked = in->subject.status.vm_lck,
 		.max_stop_ns = in->req->max_stop_us * 1000,
+		.depth = flags & WORKER_F_NORMAL ? REMEDY_DEPTH_NORMAL :
+			 flags & WORKER_F_DEEP	 ? REMEDY_DEPTH_DEEP :
+						   REMEDY_DEPTH_AUTO,
+		.advice = flags & WORKER_F_ADVICE_FREE ? MADV_FREE : MADV_DONTNEED,
 		.deadline_ns = in->deadline_ns,
 		.unsafe_why = in->why,
 	};
+}
+
+/* RSS falls without it; memory is free only with it. */
+static void injector_split(struct injector *in, struct worker_step *step)
+{
+	bool failed;
+	size_t n = split_run(&in->reader, in->req->pid, in->subject.piddir, in->deadline_ns, &failed);
+
+	if (n)
+		text_append(step->detail, sizeof(step->detail), "; %zu torn huge pages split", n);
+	if (failed)
+		text_append(step->detail, sizeof(step->detail),
+			    "; torn huge pages could not be split, so not all of it is free yet");
+}
+
+static void injector_carry_out(struct injector *in, const struct remedy *remedy, const struct remedy_site *site,
+			       const struct remedy_plan *plan, struct worker_step *step)
+{
 	struct remedy_result result = { .outcome = REMEDY_FAILED };
+	const bool huge = split_prepare(&in->reader, in->deadline_ns);
 	struct pstatus before, after;
 	uint64_t start = clock_ns();
 
@@ -133,11 +189,16 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		injector_end(in, WORKER_GONE, "it has exited");
 		return;
 	}
-	remedy->run(&site, plan, &result);
+	/* As it is before anything is done to it: looking has mapped some pages of its files. */
+	if (in->res->nsteps == 1)
+		in->res->rss_before = in->res->rss_after = injector_rss(&before);
+	remedy->run(site, plan, &result);
 	step->duration_us = (clock_ns() - start) / 1000;
 	step->stopped_us = result.stopped_ns / 1000;
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
+	if (huge && result.outcome == REMEDY_DONE)
+		injector_split(in, step);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
 	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
 	/* What exits or runs another program hasn't given its memory back to us. */
@@ -152,45 +213,13 @@ static void injector_denied(struct injector *in)
 	injector_end(in, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it");
 }
 
-/* Why the reader could not open the target. */
-static void injector_unopened(struct injector *in, int r)
+/* The reader's plan for one remedy. false: stop here, the result is final. */
+static bool injector_plan(struct injector *in, uint32_t index, struct remedy_plan *ret)
 {
-	switch (r) {
-	case -ESRCH:
-		injector_end(in, WORKER_GONE, "it has exited");
-		break;
-	case -EACCES:
-	case -EPERM:
-		injector_denied(in);
-		break;
-	case -EMFILE:
-		injector_end(in, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)");
-		break;
-	case -E2BIG:
-		injector_end(in, WORKER_REFUSED, "it has too many mappings to look at");
-		break;
-	default:
-		text_format(in->res->reason, sizeof(in->res->reason), "failed to open its memory and files: %s",
-			    strerror(-r));
-		in->res->outcome = WORKER_FAILED;
-		break;
-	}
-}
-
-/* One remedy from plan to result. false: stop here, the result is final. */
-static bool injector_step(struct injector *in, uint32_t bit)
-{
-	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PLAN };
-	const struct remedy *remedy = injector_remedy(bit, &req.arg);
-	struct worker_step *step = &in->res->steps[in->res->nsteps];
+	const struct reader_request req = { .magic = READER_MAGIC, .op = READER_PLAN, .arg = index };
 	struct reader_reply reply;
-	int r;
+	int r = reader_ask(&in->reader, &req, in->deadline_ns, &reply);
 
-	if (!remedy) {
-		injector_end(in, WORKER_REFUSED, "a remedy was asked for that is not available");
-		return false;
-	}
-	r = reader_ask(&in->reader, &req, in->deadline_ns, &reply);
 	if (r < 0) {
 		injector_end(in, r == -ETIMEDOUT ? WORKER_TIMEOUT : WORKER_FAILED,
 			     r == -ETIMEDOUT ? "reading its files and memory took too long" :
@@ -198,24 +227,122 @@ static bool injector_step(struct injector *in, uint32_t bit)
 		return false;
 	}
 	if (reply.error) {
-		injector_unopened(in, reply.error);
+		in->res->outcome = unopened(reply.error, in->res->reason, sizeof(in->res->reason));
 		return false;
 	}
-	if (!reply.plan.possible) {
-		injector_end(in, WORKER_REFUSED, reply.plan.reason);
+	*ret = reply.plan;
+	return true;
+}
+
+/* Is it worth a stop? Only where nobody has asked for this very remedy. */
+static bool injector_pays(const struct injector *in, uint32_t bit, const struct remedy_plan *plan)
+{
+	if (!(in->req->flags & WORKER_F_AUTO))
+		return true;
+	/* Code of the program's own may run in a collection: never without a known gain. */
+	if (!plan->has_predicted)
+		return bit == WORKER_REMEDY_TRIM;
+	return plan->predicted >= INJECTOR_WORTH;
+}
+
+/*
+ * Not done, and why. Where we choose, the next remedy may still do: what is
+ * told in the end is about what was tried in vain, or trim, which people know.
+ */
+static bool injector_refused(struct injector *in, uint32_t bit, bool tried)
+{
+	if (!(in->req->flags & WORKER_F_AUTO) || in->res->outcome != WORKER_REFUSED)
 		return false;
-	}
+	in->tried |= tried;
+	if (!*in->refusal || bit == WORKER_REMEDY_TRIM || tried)
+		text_format(in->refusal, sizeof(in->refusal), "%s", in->res->reason);
+	injector_end(in, WORKER_NOTHING, "");
+	return true;
+}
+
+static struct worker_step *injector_new_step(struct injector *in, uint32_t bit, const struct remedy_plan *plan)
+{
+	struct worker_step *step = &in->res->steps[in->res->nsteps++];
+
 	step->remedy = bit;
-	step->has_predicted = reply.plan.has_predicted;
-	step->predicted = reply.plan.predicted;
-	in->res->nsteps++;
-	if (in->req->flags & WORKER_F_DRY_RUN) {
-		text_format(step->detail, sizeof(step->detail), "%s", reply.plan.note);
-		injector_end(in, WORKER_WOULD, "dry run: nothing was done");
+	step->has_predicted = plan->has_predicted;
+	step->predicted = plan->predicted;
+	return step;
+}
+
+/* A dry run's purge doesn't promise again what trim has promised. */
+static void injector_would(struct injector *in, uint32_t bit, const struct remedy_plan *plan)
+{
+	struct worker_step *step = injector_new_step(in, bit, plan);
+
+	if (bit == WORKER_REMEDY_PURGE)
+		step->predicted -= MIN(step->predicted, in->promised);
+	else if (bit == WORKER_REMEDY_TRIM)
+		in->promised = plan->predicted;
+	text_format(step->detail, sizeof(step->detail), "%s", plan->note);
+	injector_end(in, WORKER_WOULD, "dry run: nothing was done");
+}
+
+/* One remedy from plan to result. false: stop here, the result is final. */
+static bool injector_step(struct injector *in, uint32_t bit)
+{
+	struct remedy_plan plan;
+	struct site site;
+	uint32_t index;
+	const struct remedy *remedy = injector_remedy(bit, &index);
+	struct worker_step *step;
+
+	if (!remedy) {
+		injector_end(in, WORKER_REFUSED, "a remedy was asked for that is not available");
+		return injector_refused(in, bit, false);
+	}
+	if (!injector_plan(in, index, &plan))
+		return false;
+	if (!plan.possible) {
+		injector_end(in, WORKER_REFUSED, plan.reason);
+		return injector_refused(in, bit, false);
+	}
+	injector_site(in, &site);
+	if (remedy->settle)
+		remedy->settle(&site.remedy, &plan);
+	if (!plan.possible) {
+		injector_end(in, WORKER_REFUSED, plan.reason);
+		return injector_refused(in, bit, false);
+	}
+	if (!injector_pays(in, bit, &plan)) {
+		in->spared = true;
 		return true;
 	}
-	injector_carry_out(in, remedy, &reply.plan, step);
-	return in->res->outcome == WORKER_NOTHING;
+	if (in->req->flags & WORKER_F_DRY_RUN) {
+		injector_would(in, bit, &plan);
+		return true;
+	}
+	step = injector_new_step(in, bit, &plan);
+	injector_carry_out(in, remedy, &site.remedy, &plan, step);
+	if (in->res->outcome == WORKER_NOTHING)
+		return true;
+	if (!injector_refused(in, bit, true))
+		return false;
+	/* It was not done: no step of the account. */
+	memset(step, 0, sizeof(*step));
+	in->res->nsteps--;
+	return true;
+}
+
+static void injector_steps(struct injector *in)
+{
+	struct worker_result *res = in->res;
+
+	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT; bit <<= 1)
+		if ((in->req->remedies & bit) && !injector_step(in, bit))
+			break;
+	res->freed = (int64_t)(res->rss_before - res->rss_after);
+	if (res->outcome == WORKER_NOTHING && !res->nsteps && *in->refusal && (!in->spared || in->tried))
+		injector_end(in, WORKER_REFUSED, in->refusal);
+	else if (res->outcome == WORKER_NOTHING && !res->nsteps)
+		injector_end(in, WORKER_NOTHING, "there is nothing to give back");
+	else if (res->outcome == WORKER_NOTHING && res->freed > 0)
+		res->outcome = WORKER_RECLAIMED;
 }
 
 /* Bound to the memory of now: whatever the process executes later, nothing of ours gets into it. */
@@ -235,8 +362,6 @@ static bool injector_open_memory(struct injector *in)
 
 static void injector_work(struct injector *in)
 {
-	struct worker_result *res = in->res;
-
 	if (!injector_open_memory(in))
 		return;
 	in->target = (struct inject_target){
@@ -248,12 +373,7 @@ static void injector_work(struct injector *in)
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");
 		return;
 	}
-	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT; bit <<= 1)
-		if ((in->req->remedies & bit) && !injector_step(in, bit))
-			break;
-	res->freed = (int64_t)(res->rss_before - res->rss_after);
-	if (res->outcome == WORKER_NOTHING && res->freed > 0)
-		res->outcome = WORKER_RECLAIMED;
+	injector_steps(in);
 }
 
 void injector_run(const struct worker_request *req, struct worker_result *ret)
@@ -262,7 +382,7 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 		.req = req,
 		.res = ret,
 		.subject = { .root = -1, .piddir = -1 },
-		.reader = { .fd = -1 },
+		.reader = READER_NONE,
 		.mem_fd = -1,
 		.deadline_ns = clock_ns() + req->timeout_us * 1000,
 	};
@@ -289,7 +409,7 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 		injector_end(&in, WORKER_FAILED, strerror(-r));
 	else
 		injector_work(&in);
-	closep(&in.reader.fd);
+	reader_close(&in.reader);
 	closep(&in.mem_fd);
 	subject_close(&in.subject);
 }

@@ -8,13 +8,14 @@
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "worker/explain.h"
 #include "worker/injector.h"
 
 #define TIMEOUT_MIN_US 1000ull
 #define TIMEOUT_MAX_US 3600000000ull
 #define WORKER_GRACE_US 700000ull /* less than the client's second */
 #define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
-#define FLAGS_KNOWN (WORKER_F_DRY_RUN | WORKER_F_FORCE)
+#define FLAGS_KNOWN ((WORKER_F_AUTO << 1) - 1)
 
 static int request_receive(struct worker_request *ret)
 {
@@ -27,7 +28,9 @@ static int request_receive(struct worker_request *ret)
 		return -errno;
 	if (n != sizeof(*ret) || ret->magic != WORKER_MAGIC || ret->version != WORKER_VERSION)
 		return -EBADMSG;
-	if (ret->pid <= 0 || !ret->remedies || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
+	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
+		return -EINVAL;
+	if (ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
 	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US)
 		return -EINVAL;
 	return 0;
@@ -50,9 +53,17 @@ static int worker_end_by(uint64_t timeout_us)
 	return setitimer(ITIMER_REAL, &timer, NULL) < 0 ? -errno : 0;
 }
 
-int main(int argc, char **argv)
+static int reclaim(const struct worker_request *req)
 {
 	static struct worker_result result;
+
+	result = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req->pid };
+	injector_run(req, &result);
+	return send(WORKER_FD, &result, sizeof(result), MSG_NOSIGNAL) == sizeof(result) ? 0 : -EPIPE;
+}
+
+int main(int argc, char **argv)
+{
 	struct worker_request req;
 	int r;
 
@@ -71,9 +82,6 @@ int main(int argc, char **argv)
 		(void)fprintf(stderr, "reclaim-worker: failed to set its deadline: %s\n", strerror(-r));
 		return 1;
 	}
-	result = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req.pid };
-	injector_run(&req, &result);
-	if (send(WORKER_FD, &result, sizeof(result), MSG_NOSIGNAL) != sizeof(result))
-		return 1;
-	return 0;
+	r = req.op == WORKER_OP_RECLAIM ? reclaim(&req) : explain_run(&req, WORKER_FD);
+	return r < 0 ? 1 : 0;
 }

@@ -129,8 +129,12 @@ static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why,
 
 	(void)snprintf(path, sizeof(path), "task/%d/children", tid);
 	n = procfs_read_alloc(s->piddir, path, CHILDREN_MAX, &text);
-	if (n == -ESRCH && tid != s->stat.pid)
-		return false; /* that thread has ended */
+	if ((n == -ESRCH || n == -ENOENT) && tid != s->stat.pid) {
+		/* Has that thread ended, or does this kernel not have the file? */
+		(void)snprintf(path, sizeof(path), "task/%d", tid);
+		if (n == -ESRCH || faccessat(s->piddir, path, F_OK, 0) < 0)
+			return false;
+	}
 	if (n < 0) {
 		text_format(why, size, "its children can't be listed (CONFIG_PROC_CHILDREN): one may share its memory");
 		return true;

@@ -8,27 +8,47 @@
 #define RECLAIM_WORKER_READER_PROTOCOL_H
 
 #include "base/regs.h"
-#include "remedy/remedy.h"
+#include "remedy/purge.h"
 
 #define READER_MAGIC 0x72646572u
 
 enum reader_op {
 	READER_PLAN, /* plan remedy number arg */
-	READER_PROVE, /* judge the thread with these registers */
+	READER_PROVE, /* judge the thread with these registers; arg: enum reader_prove */
+	READER_SCAN, /* the next round of a purge */
+	READER_CHECK, /* what holds of it under the lock: answered in the shared lists */
+	READER_HUGE, /* huge pages; arg: enum reader_huge; answered in the shared lists' ranges */
+	READER_EXPLAIN, /* arg: enum worker_op; behind the reply come the messages of reclaim/explain.h */
+};
+
+enum reader_huge {
+	READER_HUGE_NOTE, /* remember them; one range when there are any */
+	READER_HUGE_TORN, /* a page each of those that have lost a part since */
+};
+
+enum reader_prove {
+	READER_PROVE_CALL, /* may it call into the allocator? */
+	READER_PROVE_PYTHON, /* and may it take Python's global lock? */
 };
 
 struct reader_request {
-	uint32_t magic, op, arg, pad;
-	struct cpu_regs regs;
+	uint32_t magic, op, arg;
+	uint32_t seq; /* filled by reader_ask(), echoed in the reply */
+	union {
+		struct cpu_regs regs; /* READER_PROVE */
+		struct purge_ask ask; /* READER_SCAN, READER_CHECK */
+	};
 };
 
 struct reader_reply {
 	uint32_t magic, op;
-	int32_t error; /* of opening the target or entering the sandbox: -errno, nothing else is filled */
-	uint32_t pad;
+	/* of opening the target or entering the sandbox, or of a scan or check: -errno, nothing else is filled */
+	int32_t error;
+	uint32_t seq;
 	union {
 		struct remedy_plan plan;
 		struct safepoint_verdict verdict;
+		struct purge_round round;
 	};
 };
 

@@ -7,12 +7,17 @@
 #include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "inspect/huge.h"
+#include "remedy/purge-plan.h"
+#include "remedy/python.h"
+#include "worker/explain.h"
 #include "worker/sandbox.h"
 
 #define READER_FDS 8192
@@ -24,7 +29,9 @@ struct reader_state {
 	struct remedy_facts facts;
 	int open_error; /* of target_open() or the sandbox */
 	char refusal[REMEDY_TEXT_MAX]; /* why nothing can be done with this target, "" when something can */
-	bool inspected;
+	bool detected, inspected;
+	struct purge_lists *lists; /* shared with the injector */
+	struct huge huge;
 };
 
 static void reader_describe(struct reader_state *st, int r)
@@ -47,21 +54,27 @@ static void reader_describe(struct reader_state *st, int r)
 		text_format(st->refusal, sizeof(st->refusal), "which malloc it uses can't be told for sure");
 }
 
-/* The expensive part: once, after the sandbox is on. */
-static void reader_inspect(struct reader_state *st)
+static void reader_detect(struct reader_state *st)
 {
 	int r;
 
+	if (st->detected)
+		return;
+	st->detected = true;
+	st->facts.target = &st->target;
+	r = allocator_detect(&st->target, &st->facts.allocator);
+	if (r < 0)
+		reader_describe(st, r);
+}
+
+/* The expensive part: once, after the sandbox is on. */
+static void reader_inspect(struct reader_state *st)
+{
 	if (st->inspected)
 		return;
 	st->inspected = true;
-	st->facts.target = &st->target;
-	r = allocator_detect(&st->target, &st->facts.allocator);
-	if (r < 0) {
-		reader_describe(st, r);
-		return;
-	}
-	if (st->facts.allocator.kind != ALLOCATOR_GLIBC)
+	reader_detect(st);
+	if (*st->refusal || st->facts.allocator.kind != ALLOCATOR_GLIBC)
 		return; /* the remedies say what that means for them */
 	if (safepoint_init(&st->target, &st->facts.allocator, &st->facts.safepoint) < 0)
 		text_format(st->refusal, sizeof(st->refusal), "the bounds of its allocator's code can't be told");
@@ -83,17 +96,66 @@ static void reader_plan(struct reader_state *st, uint32_t arg, struct remedy_pla
 		remedy->plan(&st->facts, ret);
 }
 
+/* A thread that is to take Python's global lock must pass more than one that calls malloc_trim. */
+static void reader_prove(struct reader_state *st, const struct reader_request *req, struct safepoint_verdict *ret)
+{
+	safepoint_prove(&st->facts.safepoint, &req->regs, ret);
+	if (ret->safe && req->arg == READER_PROVE_PYTHON)
+		remedy_prove_python(&st->facts, &req->regs, ret);
+}
+
+static int reader_huge(struct reader_state *st, uint32_t what)
+{
+	uint64_t pages[PURGE_RANGES_MAX];
+	int n;
+
+	st->lists->nranges = 0;
+	if (what == READER_HUGE_NOTE) {
+		huge_done(&st->huge);
+		n = huge_note(&st->target, &st->huge);
+		st->lists->nranges = n == 0 && st->huge.n;
+		return n;
+	}
+	n = huge_torn(&st->target, &st->huge, pages, ARRAY_SIZE(pages));
+	for (int i = 0; i < n; i++)
+		st->lists->ranges[i] = (struct purge_range){ .addr = pages[i], .len = REMOTE_PAGE };
+	st->lists->nranges = n < 0 ? 0 : (uint32_t)n;
+	return n < 0 ? n : 0;
+}
+
 static void reader_answer(struct reader_state *st, const struct reader_request *req, struct reader_reply *reply)
 {
-	*reply = (struct reader_reply){ .magic = READER_MAGIC, .op = req->op, .error = st->open_error };
+	*reply =
+		(struct reader_reply){ .magic = READER_MAGIC, .op = req->op, .seq = req->seq, .error = st->open_error };
 	if (st->open_error)
 		return;
 	if (req->op == READER_PLAN)
 		reader_plan(st, req->arg, &reply->plan);
+	else if (req->op == READER_EXPLAIN && (req->arg == WORKER_OP_EXPLAIN || req->arg == WORKER_OP_GLANCE))
+		return; /* the facts come behind the reply */
 	else if (req->op == READER_PROVE && st->facts.safepoint.target)
-		safepoint_prove(&st->facts.safepoint, &req->regs, &reply->verdict);
+		reader_prove(st, req, &reply->verdict);
+	else if (req->op == READER_SCAN)
+		reply->error = purge_scan(st->facts.purge, &req->ask, &reply->round);
+	else if (req->op == READER_CHECK)
+		reply->error = purge_check(st->facts.purge, &req->ask, st->lists);
+	else if (req->op == READER_HUGE)
+		reply->error = reader_huge(st, req->arg);
 	else
 		reply->error = -EINVAL;
+}
+
+/* Behind the reply, which has said that the target is open. */
+static int reader_explain(struct reader_state *st, uint32_t op, int fd)
+{
+	const struct explain_source src = { .facts = &st->facts, .refusal = st->refusal, .op = op };
+
+	/* Only remedies need to know the bounds of code. */
+	if (op == WORKER_OP_GLANCE)
+		reader_detect(st);
+	else
+		reader_inspect(st);
+	return explain_answer(&src, fd);
 }
 
 /* One fd for each library of the target; a limit that stays too low only makes us refuse. */
@@ -127,9 +189,9 @@ static int reader_keep_two(int *fd, int *piddir)
 	return close_range(first, UINT_MAX, 0) < 0 ? -errno : 0;
 }
 
-static void reader_main(int fd, int piddir)
+static void reader_main(int fd, int piddir, struct purge_lists *lists)
 {
-	struct reader_state st = { .target = TARGET_CLOSED };
+	struct reader_state st = { .target = TARGET_CLOSED, .lists = lists };
 
 	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
 	(void)prctl(PR_SET_NAME, "reclaim-reader");
@@ -152,67 +214,119 @@ static void reader_main(int fd, int piddir)
 		reader_answer(&st, &req, &reply);
 		if (send(fd, &reply, sizeof(reply), MSG_NOSIGNAL) != sizeof(reply))
 			_exit(1);
+		if (req.op == READER_EXPLAIN && !reply.error && reader_explain(&st, req.arg, fd) < 0)
+			_exit(1);
 	}
 }
 
 /* ---- the injector's side ---- */
 
-int reader_start(int piddir, struct reader *ret)
+static int reader_fork(int piddir, struct purge_lists *lists, int *ret_fd)
 {
+	_cleanup_close_ int ours = -1, theirs = -1;
 	int fds[2];
 	pid_t pid;
 
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
+	ours = fds[0];
+	theirs = fds[1];
 	pid = fork();
-	if (pid < 0) {
-		int r = -errno;
-
-		closep(&fds[0]);
-		closep(&fds[1]);
-		return r;
-	}
+	if (pid < 0)
+		return -errno;
 	if (pid == 0) {
-		closep(&fds[0]);
-		reader_main(fds[1], piddir);
+		closep(&ours);
+		reader_main(theirs, piddir, lists);
 		_exit(1);
 	}
-	closep(&fds[1]);
-	*ret = (struct reader){ .fd = fds[0] };
+	*ret_fd = TAKE_FD(ours);
 	return 0;
 }
 
-static int reader_receive(int fd, uint64_t deadline_ns, struct reader_reply *ret)
+int reader_start(int piddir, struct reader *ret)
+{
+	struct purge_lists *lists =
+		mmap(NULL, sizeof(*lists), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
+	struct reader rd = { .fd = -1, .lists = lists };
+	int r;
+
+	if (lists == MAP_FAILED)
+		return -errno;
+	r = reader_fork(piddir, lists, &rd.fd);
+	if (r < 0)
+		reader_close(&rd);
+	else
+		*ret = rd;
+	return r;
+}
+
+void reader_close(struct reader *rd)
+{
+	closep(&rd->fd);
+	if (rd->lists)
+		(void)munmap((void *)(uintptr_t)rd->lists, sizeof(*rd->lists));
+	rd->lists = NULL;
+}
+
+static int reader_wait(int fd, uint64_t deadline_ns)
 {
 	struct pollfd pfd = { .fd = fd, .events = POLLIN };
-	ssize_t n;
 
 	for (;;) {
 		struct timespec left = clock_remaining(deadline_ns);
 		int r = ppoll(&pfd, 1, &left, NULL);
 
 		if (r > 0)
-			break;
+			return 0;
 		if (r == 0)
 			return -ETIMEDOUT;
 		if (errno != EINTR)
 			return -errno;
 	}
-	n = recv(fd, ret, sizeof(*ret), MSG_TRUNC | MSG_DONTWAIT);
-	if (n <= 0)
-		return -EPIPE;
-	return n == sizeof(*ret) && ret->magic == READER_MAGIC ? 0 : -EBADMSG;
+}
+
+ssize_t reader_next(const struct reader *rd, void *buf, size_t size, uint64_t deadline_ns)
+{
+	ssize_t n;
+	int r = reader_wait(rd->fd, deadline_ns);
+
+	if (r < 0)
+		return r;
+	n = recv(rd->fd, buf, size, MSG_TRUNC | MSG_DONTWAIT);
+	return n <= 0 ? -EPIPE : n;
+}
+
+/*
+ * The reply to request @seq. One to an earlier request, which nobody waited
+ * for any more, is dropped: a verdict must never be taken for that on another
+ * thread.
+ */
+static int reader_receive(const struct reader *rd, uint32_t seq, uint64_t deadline_ns, struct reader_reply *ret)
+{
+	for (;;) {
+		ssize_t n = reader_next(rd, ret, sizeof(*ret), deadline_ns);
+
+		if (n < 0)
+			return (int)n;
+		if (n != sizeof(*ret) || ret->magic != READER_MAGIC || ret->seq > seq)
+			return -EBADMSG;
+		if (ret->seq == seq)
+			return 0;
+	}
 }
 
 int reader_ask(const struct reader *rd, const struct reader_request *req, uint64_t deadline_ns,
 	       struct reader_reply *ret)
 {
+	static uint32_t seq; /* one process asks, and has one reader */
+	struct reader_request numbered = *req;
 	struct reader_reply reply = { .magic = 0 };
 	int r;
 
-	if (send(rd->fd, req, sizeof(*req), MSG_NOSIGNAL) != sizeof(*req))
+	numbered.seq = ++seq;
+	if (send(rd->fd, &numbered, sizeof(numbered), MSG_NOSIGNAL) != sizeof(numbered))
 		return -EPIPE;
-	r = reader_receive(rd->fd, deadline_ns, &reply);
+	r = reader_receive(rd, numbered.seq, deadline_ns, &reply);
 	if (r < 0)
 		return r;
 	if (reply.op != req->op)

@@ -14,16 +14,35 @@
 
 struct reader {
 	int fd; /* closing it ends the reader, and so does our end */
+	/*
+	 * Memory shared with the reader, which is not trusted and may write to it
+	 * at any moment: copy first, then look.
+	 */
+	const struct purge_lists *lists;
 };
 
-/* Forks the reader, which begins to open the target. The caller closes ret->fd. 0 or -errno. */
+#define READER_NONE      \
+	{                \
+		.fd = -1 \
+	}
+
+/* Forks the reader, which begins to open the target. The caller calls reader_close(). 0 or -errno. */
 int reader_start(int piddir, struct reader *ret) __must_check;
 
+void reader_close(struct reader *rd); /* accepts READER_NONE and closed ones */
+
 /*
- * Asks and waits until @deadline_ns. 0; -ETIMEDOUT; -EPIPE when the reader
- * has died; -EBADMSG. After any failure the reader is of no more use.
+ * Asks and waits until @deadline_ns. 0; -ETIMEDOUT: the answer is dropped when
+ * it comes, and the next one may be asked for; -EPIPE when the reader has
+ * died, -EBADMSG: it is of no more use.
  */
 int reader_ask(const struct reader *rd, const struct reader_request *req, uint64_t deadline_ns,
 	       struct reader_reply *ret) __must_check;
+
+/*
+ * What comes behind a reply: the length of the next message, which is longer
+ * than @size when it didn't fit. -ETIMEDOUT, -EPIPE.
+ */
+ssize_t reader_next(const struct reader *rd, void *buf, size_t size, uint64_t deadline_ns) __must_check;
 
 #endif

@@ -11,19 +11,35 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 
+#include "base/pagemap.h"
+
 #define SANDBOX_MEMORY (8ull << 30) /* address space: big libraries are mapped to be parsed */
 #define SANDBOX_DATA (512ull << 20) /* memory of its own: forged tables must not eat the machine's */
 #define SANDBOX_CPU_SECONDS 60
 #define SANDBOX_NOBODY 65534
 
 static const int sandbox_calls[] = {
-	SCMP_SYS(read),		  SCMP_SYS(pread64),	SCMP_SYS(recvfrom),
-	SCMP_SYS(sendto),	  SCMP_SYS(fstat),	SCMP_SYS(newfstatat),
-	SCMP_SYS(lseek),	  SCMP_SYS(munmap),	SCMP_SYS(mremap),
-	SCMP_SYS(madvise),	  SCMP_SYS(brk),	SCMP_SYS(futex),
-	SCMP_SYS(clock_gettime),  SCMP_SYS(close),	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigprocmask), SCMP_SYS(getpid),	SCMP_SYS(gettid),
-	SCMP_SYS(exit),		  SCMP_SYS(exit_group), SCMP_SYS(restart_syscall),
+	SCMP_SYS(read),
+	SCMP_SYS(pread64),
+	SCMP_SYS(recvfrom),
+	SCMP_SYS(sendto),
+	SCMP_SYS(fstat),
+	SCMP_SYS(newfstatat),
+	SCMP_SYS(lseek),
+	SCMP_SYS(munmap),
+	SCMP_SYS(mremap),
+	SCMP_SYS(madvise),
+	SCMP_SYS(brk),
+	SCMP_SYS(futex),
+	SCMP_SYS(clock_gettime),
+	SCMP_SYS(close),
+	SCMP_SYS(rt_sigreturn),
+	SCMP_SYS(rt_sigprocmask),
+	SCMP_SYS(getpid),
+	SCMP_SYS(gettid),
+	SCMP_SYS(exit),
+	SCMP_SYS(exit_group),
+	SCMP_SYS(restart_syscall),
 	SCMP_SYS(sysinfo), /* qsort() asks how much memory there is */
 #ifdef __SANITIZE_ADDRESS__
 	/* What it needs to leave, and to say what it has found. */
@@ -39,6 +55,8 @@ static const struct {
 } sandbox_filtered[] = {
 	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFD } },
 	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFL } },
+	/* Of a pagemap that was opened before; on anything else the kernel refuses it. */
+	{ SCMP_SYS(ioctl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = PAGEMAP_SCAN_CALL } },
 	{ SCMP_SYS(mmap), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
 	{ SCMP_SYS(mprotect), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
 };

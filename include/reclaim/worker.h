@@ -5,7 +5,8 @@
  *
  * The client starts the worker with one end of a SOCK_SEQPACKET socketpair as
  * fd WORKER_FD, sends exactly one struct worker_request, and receives exactly
- * one struct worker_result; then the worker exits. A message whose length,
+ * one struct worker_result, or what reclaim/explain.h says when it asked for
+ * facts only; then the worker exits. A message whose length,
  * magic or version is not exactly right is refused. Texts are NUL-terminated;
  * a receiver puts the NUL there itself before it believes it.
  *
@@ -23,6 +24,14 @@
 #define WORKER_STEPS_MAX 8
 #define WORKER_TEXT_MAX 256
 
+/* What is asked for. A worker from before these refuses the last two, since they come without remedies. */
+enum worker_op {
+	WORKER_OP_RECLAIM,
+	WORKER_OP_EXPLAIN, /* look at everything; the target is never stopped */
+	WORKER_OP_GLANCE, /* the same, cheaply: totals that a list of processes shows */
+	WORKER_NOPS,
+};
+
 enum worker_remedy {
 	WORKER_REMEDY_COLLECT = 1 << 0,
 	WORKER_REMEDY_TRIM = 1 << 1,
@@ -34,6 +43,10 @@ enum worker_remedy {
 enum worker_flag {
 	WORKER_F_DRY_RUN = 1 << 0, /* say what would happen; the target is never stopped */
 	WORKER_F_FORCE = 1 << 1, /* allow pid 1 */
+	WORKER_F_ADVICE_FREE = 1 << 2, /* purge gives pages back by MADV_FREE instead of MADV_DONTNEED */
+	WORKER_F_NORMAL = 1 << 3, /* purge: never retire pools (--depth=normal) */
+	WORKER_F_DEEP = 1 << 4, /* purge: retire pools also when the target is busy (--depth=deep) */
+	WORKER_F_AUTO = 1 << 5, /* of the remedies asked for, in the order of their bits, those that pay */
 };
 
 enum worker_outcome {
@@ -52,8 +65,8 @@ struct worker_request {
 	int32_t pid;
 	uint32_t flags; /* enum worker_flag */
 	uint64_t start_time; /* of the process that was looked at (/proc/PID/stat field 22); 0: any */
-	uint32_t remedies; /* enum worker_remedy bits */
-	uint32_t pad;
+	uint32_t remedies; /* enum worker_remedy bits; 0 unless op is WORKER_OP_RECLAIM */
+	uint32_t op; /* enum worker_op */
 	uint64_t timeout_us; /* for the whole operation; 1 ms .. 1 h */
 	uint64_t max_stop_us; /* refuse when a stop is expected to be longer; 0: no limit */
 };

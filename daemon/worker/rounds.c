@@ -1,0 +1,48 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/rounds.h"
+
+#include <errno.h>
+#include <string.h>
+
+/*
+ * Waits until the operation's end also while a lock is held: the lease on it
+ * ends by itself, and without the answer the round is lost anyway.
+ */
+static int rounds_ask(const struct rounds *r, uint32_t op, const struct purge_ask *ask, struct reader_reply *ret)
+{
+	const struct reader_request req = { .magic = READER_MAGIC, .op = op, .ask = *ask };
+	int e = reader_ask(r->reader, &req, r->deadline_ns, ret);
+
+	if (e == -ETIMEDOUT)
+		return -ETIME;
+	if (e < 0)
+		return -EPIPE;
+	return ret->error < 0 ? ret->error : 0;
+}
+
+static int rounds_scan(void *ctx, const struct purge_ask *ask, struct purge_round *ret)
+{
+	struct reader_reply reply;
+	int r = rounds_ask(ctx, READER_SCAN, ask, &reply);
+
+	if (r == 0)
+		*ret = reply.round;
+	return r;
+}
+
+static int rounds_check(void *ctx, const struct purge_ask *ask, struct purge_lists *ret)
+{
+	const struct rounds *rounds = ctx;
+	struct reader_reply reply;
+	int r = rounds_ask(rounds, READER_CHECK, ask, &reply);
+
+	if (r == 0)
+		memcpy(ret, rounds->reader->lists, sizeof(*ret));
+	return r;
+}
+
+void rounds_init(struct rounds *r, const struct reader *reader, uint64_t deadline_ns, struct purge_reader *ret)
+{
+	*r = (struct rounds){ .reader = reader, .deadline_ns = deadline_ns };
+	*ret = (struct purge_reader){ .scan = rounds_scan, .check = rounds_check, .ctx = r };
+}

@@ -1,0 +1,32 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "worker/unopened.h"
+
+#include <errno.h>
+#include <string.h>
+
+#include "base/cleanup.h"
+#include "base/text.h"
+
+static const struct {
+	int error;
+	enum worker_outcome outcome;
+	const char *why;
+} unopened_reasons[] = {
+	{ -ESRCH, WORKER_GONE, "it has exited" },
+	{ -EACCES, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it" },
+	{ -EPERM, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it" },
+	{ -EMFILE, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)" },
+	{ -E2BIG, WORKER_REFUSED, "it has too many mappings to look at" },
+};
+
+enum worker_outcome unopened(int error, char *why, size_t size)
+{
+	for (size_t i = 0; i < ARRAY_SIZE(unopened_reasons); i++) {
+		if (unopened_reasons[i].error == error) {
+			text_format(why, size, "%s", unopened_reasons[i].why);
+			return unopened_reasons[i].outcome;
+		}
+	}
+	text_format(why, size, "failed to open its memory and files: %s", strerror(-error));
+	return WORKER_FAILED;
+}

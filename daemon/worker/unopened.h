@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Why the reader could not open a target, for people. */
+#ifndef RECLAIM_WORKER_UNOPENED_H
+#define RECLAIM_WORKER_UNOPENED_H
+
+#include <stddef.h>
+
+#include "reclaim/worker.h"
+
+/* @error: what the reader's reply says. Fills @why. */
+enum worker_outcome unopened(int error, char *why, size_t size);
+
+#endif
