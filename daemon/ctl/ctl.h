@@ -46,7 +46,7 @@ struct verb {
 	void (*more_help)(FILE *f); /* tables that help shows too, or NULL */
 };
 
-extern const struct verb verb_ps, verb_trim, verb_doctor, verb_help;
+extern const struct verb verb_ps, verb_explain, verb_regions, verb_trim, verb_doctor, verb_help;
 
 /* All verbs and the global options, for help and parsing. */
 extern const struct verb *const ctl_verbs[];

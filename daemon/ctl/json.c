@@ -125,6 +125,12 @@ void json_null(struct json *j, const char *key)
 	json_puts(j, "null");
 }
 
+void json_bool(struct json *j, const char *key, bool v)
+{
+	json_begin(j, key);
+	json_puts(j, v ? "true" : "false");
+}
+
 void json_u64(struct json *j, const char *key, uint64_t v)
 {
 	char buf[24];

@@ -35,6 +35,7 @@ void json_open(struct json *j, const char *key, char bracket);
 void json_close(struct json *j);
 
 void json_null(struct json *j, const char *key);
+void json_bool(struct json *j, const char *key, bool v);
 void json_u64(struct json *j, const char *key, uint64_t v);
 void json_i64(struct json *j, const char *key, int64_t v);
 void json_text(struct json *j, const char *key, const char *text); /* NULL gives null */

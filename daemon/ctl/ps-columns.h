@@ -11,12 +11,16 @@
 struct ps_row {
 	struct proc proc;
 	char user[64]; /* "" when the uid has no name */
+	/* From inside: NULL and PROC_UNKNOWN unless somebody looked and could tell. */
+	const char *allocator, *runtime;
+	uint64_t free_resident;
 };
 
 struct ps_column {
 	struct column c; /* first: rendered as it is */
 	enum proc_depth depth; /* what it takes to fill it */
 	bool descending; /* sorted so unless told otherwise */
+	bool inside; /* a worker has to look into the process */
 };
 
 extern const struct ps_column ps_columns[];

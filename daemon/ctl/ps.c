@@ -3,19 +3,22 @@
 #include <errno.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/parse.h"
+#include "ctl/glance.h"
 #include "ctl/pids.h"
 #include "ctl/ps-columns.h"
 #include "ctl/users.h"
 
 #define PS_MIN_DEFAULT (10ull << 20)
-#define PS_COLUMNS_DEFAULT "PID,USER,RSS,ANON,HEAP,MMAP,SWAP,THR,UNIT,COMM"
+#define PS_COLUMNS_DEFAULT "PID,USER,RSS,ANON,HEAP,MMAP,FREE,SWAP,THR,ALLOCATOR,RUNTIME,UNIT,COMM"
+#define PS_INSIDE_NS 3000000000ull /* for looking into all of them */
 #define PS_SORT_DEFAULT "anon"
 
 struct ps_opts {
 	struct opt_number min;
 	const char *sort, *output;
-	bool all;
+	bool all, deep;
 };
 
 static const struct option_spec ps_options[] = {
@@ -26,6 +29,8 @@ static const struct option_spec ps_options[] = {
 	{ "output", 'o', "LIST", "Columns to show, in order", option_text, offsetof(struct ps_opts, output),
 	  "a list of columns such as pid,rss", NULL },
 	{ "all", 0, NULL, "All processes, kernel threads too", option_flag, offsetof(struct ps_opts, all), NULL, NULL },
+	{ "deep", 0, NULL, "Look into all that are shown for ALLOCATOR, RUNTIME and FREE", option_flag,
+	  offsetof(struct ps_opts, deep), NULL, NULL },
 };
 
 struct ps_rows {
@@ -39,6 +44,8 @@ struct ps {
 	bool descending;
 	enum proc_depth depth;
 	bool names; /* user names are shown */
+	bool inside; /* so is something that only a look inside tells */
+	uint64_t inside_min; /* which is worth it from so much anonymous memory on */
 	uint64_t min;
 	pid_t *pids;
 	size_t npids;
@@ -52,6 +59,27 @@ static void ps_donep(struct ps *ps)
 		proc_done(&ps->rows.v[i].proc);
 	free(ps->rows.v);
 	free(ps->pids);
+}
+
+/*
+ * A look inside costs some milliseconds each. By default it is for those that
+ * are large enough to be shown by default; for all only when asked for.
+ */
+static void ps_setup_inside(const struct ps_opts *o, struct ps *ps)
+{
+	bool named = ps->sort->inside;
+
+	ps->inside = ps->sort->inside;
+	for (size_t i = 0; i < ps->show.n; i++) {
+		ps->inside |= ps->show.v[i]->inside;
+		named |= o->output && ps->show.v[i]->inside;
+	}
+	if (named || o->deep || ps->npids)
+		ps->inside_min = 0;
+	else if (o->all)
+		ps->inside = false;
+	else
+		ps->inside_min = PS_MIN_DEFAULT;
 }
 
 static int ps_setup(const struct ctl *ctl, const struct ps_opts *o, struct ps *ps, char *why, size_t size)
@@ -79,6 +107,7 @@ static int ps_setup(const struct ctl *ctl, const struct ps_opts *o, struct ps *p
 		ps->min = o->min.value;
 	else
 		ps->min = o->all || ps->npids ? 0 : PS_MIN_DEFAULT;
+	ps_setup_inside(o, ps);
 	return 0;
 }
 
@@ -154,7 +183,8 @@ static int read_listed(const struct ctl *ctl, struct ps *ps, bool all)
 		if (!enough(ps, p))
 			continue;
 		r = ps->min ? deepen(ctl, ps, p) : 0;
-		if (r == -ESRCH)
+		/* It may have shrunk since it was listed. */
+		if (r == -ESRCH || (r == 0 && !enough(ps, p)))
 			continue;
 		if (r < 0)
 			return r;
@@ -183,6 +213,48 @@ static void ps_name_users(struct ps *ps)
 
 		users_name(&users, row->proc.uid, row->user, sizeof(row->user));
 	}
+}
+
+static bool worth_a_look(const struct ctl *ctl, const struct ps *ps, const struct proc *p)
+{
+	return !p->kthread && p->rss != 0 && p->anon != PROC_UNKNOWN && p->anon >= ps->inside_min &&
+	       glance_allowed(ctl->proc, p->pid);
+}
+
+/* What can't be told stays unknown: it is no failure of ps. */
+static int ps_look_inside(const struct ctl *ctl, struct ps *ps)
+{
+	_cleanup_free_ struct glance *v = calloc(ps->rows.n + 1, sizeof(*v));
+	_cleanup_free_ size_t *at = calloc(ps->rows.n + 1, sizeof(*at));
+	size_t n = 0, late = 0;
+	char why[256];
+
+	if (!v || !at)
+		return -ENOMEM;
+	for (size_t i = 0; i < ps->rows.n; i++) {
+		const struct proc *p = &ps->rows.v[i].proc;
+
+		ps->rows.v[i].free_resident = PROC_UNKNOWN;
+		if (!ps->inside || !worth_a_look(ctl, ps, p))
+			continue;
+		v[n].pid = p->pid;
+		v[n].start_time = p->start_time;
+		at[n++] = i;
+	}
+	if (n && glance_all(v, n, clock_ns() + PS_INSIDE_NS, &late, why, sizeof(why)) < 0) {
+		ctl_diag("ps: ALLOCATOR, RUNTIME and FREE are unknown: %s", why);
+		return 0;
+	}
+	for (size_t i = 0; i < n; i++) {
+		struct ps_row *row = &ps->rows.v[at[i]];
+
+		row->allocator = v[i].allocator;
+		row->runtime = v[i].runtime;
+		row->free_resident = v[i].free_resident;
+	}
+	if (late)
+		ctl_diag("ps: there was no time to look into %zu of %zu processes: name some, or use --min", late, n);
+	return 0;
 }
 
 static int compare(const void *a, const void *b, void *arg)
@@ -229,6 +301,9 @@ static int run_ps(struct ctl *ctl, const void *opts, const char *const *args, si
 		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s", strerror(-r));
 	if (ps.names)
 		ps_name_users(&ps);
+	r = ps_look_inside(ctl, &ps);
+	if (r < 0)
+		return ctl_fail(ctl, CTL_FAILED, "ps: %s", strerror(-r));
 	qsort_r(ps.rows.v, ps.rows.n, sizeof(*ps.rows.v), compare, &ps);
 	r = ps_print(ctl, &ps);
 	if (r >= 0 && !ps.rows.n && !ps.missing && !ps.denied && !ctl->json)
@@ -246,10 +321,14 @@ static void ps_more_help(FILE *f)
 const struct verb verb_ps = {
 	.name = "ps",
 	.args = "[PID...]",
-	.help = "Show who holds what: RSS, anonymous memory, heap, swap, unit",
+	.help = "Show who holds what: RSS, anonymous memory, heap, free but resident, swap, unit",
 	.details = "Without pids: every process with at least 10M of anonymous memory.\n"
 		   "Default columns: " PS_COLUMNS_DEFAULT ".\n"
 		   "JSON has every column, or those of --output; what nobody can tell is null.\n"
+		   "ALLOCATOR, RUNTIME and FREE need a look inside, some milliseconds for each process. They are\n"
+		   "known for processes named by pid and those with at least 10M of anonymous memory, but not with\n"
+		   "--all; with --deep, or when --output or --sort names one of them, for all that are shown.\n"
+		   "FREE is a lower bound: explain counts all of it. The targets are never stopped.\n"
 		   "A pid that does not exist is reported, the others are shown, and the exit status is 5.\n",
 	.max_args = SIZE_MAX,
 	.options = ps_options,

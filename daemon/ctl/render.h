@@ -30,7 +30,7 @@ struct cell {
 	const char *text; /* raw bytes; lives as long as the row, or points to @buf */
 	const char *color; /* name of a colour, or NULL */
 	const char *stand_in; /* what people see instead of "-" when there is no value, or NULL */
-	char buf[16];
+	char buf[24];
 };
 
 enum column_flag {

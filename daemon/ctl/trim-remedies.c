@@ -12,8 +12,8 @@ static const struct remedy {
 	uint32_t bit; /* enum worker_remedy */
 	bool available;
 } remedies[] = {
-	{ "collect", WORKER_REMEDY_COLLECT, false }, { "trim", WORKER_REMEDY_TRIM, true },
-	{ "purge", WORKER_REMEDY_PURGE, false },     { "cold", WORKER_REMEDY_COLD, false },
+	{ "collect", WORKER_REMEDY_COLLECT, true }, { "trim", WORKER_REMEDY_TRIM, true },
+	{ "purge", WORKER_REMEDY_PURGE, true },     { "cold", WORKER_REMEDY_COLD, false },
 	{ "pageout", WORKER_REMEDY_PAGEOUT, false },
 };
 
@@ -38,7 +38,7 @@ static int explain_unknown(const char *name, size_t len, char *why, size_t size)
 	if (near)
 		snprintf(why, size, "unknown remedy '%s': did you mean '%s'?", shown, near);
 	else
-		snprintf(why, size, "unknown remedy '%s': there are collect, trim, purge, cold, pageout", shown);
+		snprintf(why, size, "unknown remedy '%s': there are auto, collect, trim, purge, cold, pageout", shown);
 	return -EINVAL;
 }
 
@@ -46,6 +46,10 @@ int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_s
 {
 	uint32_t bits = 0;
 
+	if (!strcmp(list, "auto")) {
+		*ret = 0;
+		return 0;
+	}
 	for (const char *p = list;; p++) {
 		size_t len = strcspn(p, ",");
 		const struct remedy *r = len ? find(p, len) : NULL;

@@ -143,6 +143,35 @@ static int report_total(const struct worker_result *res, size_t n)
 	return 0;
 }
 
+static const char *signed_size(int64_t v, char *buf, size_t size)
+{
+	char number[24];
+
+	snprintf(buf, size, "%s%s", v < 0 ? "-" : "",
+		 format_size(v < 0 ? 0 - (uint64_t)v : (uint64_t)v, number, sizeof(number)));
+	return buf;
+}
+
+/* What was done to a single target, step by step. */
+static int report_steps(const struct worker_result *res)
+{
+	errno = 0;
+	for (uint32_t i = 0; i < res->nsteps; i++) {
+		const struct worker_step *s = &res->steps[i];
+		char predicted[24] = "-", freed[32], stopped[32], detail[WORKER_TEXT_MAX * 4];
+
+		if (s->has_predicted)
+			format_size(s->predicted, predicted, sizeof(predicted));
+		escape_text(s->detail, detail, sizeof(detail));
+		printf("%s%-8s predicted %s, freed %s, stopped %s%s%s\n", i ? "" : "\n", trim_remedy_name(s->remedy),
+		       predicted, signed_size(s->freed, freed, sizeof(freed)),
+		       format_time_us(s->stopped_us, stopped, sizeof(stopped)), *detail ? ": " : "", detail);
+	}
+	if (fflush(stdout) || ferror(stdout))
+		return errno > 0 ? -errno : -EIO;
+	return 0;
+}
+
 int trim_report(struct ctl *ctl, const struct worker_result *res, size_t n)
 {
 	const struct column *columns[ARRAY_SIZE(trim_columns)];
@@ -159,9 +188,9 @@ int trim_report(struct ctl *ctl, const struct worker_result *res, size_t n)
 	for (size_t i = 0; i < n; i++)
 		rows[i] = &res[i];
 	r = render_table(ctl, columns, ARRAY_SIZE(columns), rows, n);
-	if (r < 0 || n < 2 || ctl->no_legend)
+	if (r < 0 || n < 1 || ctl->no_legend)
 		return r;
-	return report_total(res, n);
+	return n == 1 ? report_steps(&res[0]) : report_total(res, n);
 }
 
 /* A member of a group that exits before its turn is nothing that went wrong. */

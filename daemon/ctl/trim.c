@@ -16,6 +16,11 @@
 
 static const char *const advice_choices[] = { "dontneed", "free", NULL };
 static const char *const depth_choices[] = { "auto", "normal", "deep", NULL };
+/* In the order of the choices. */
+static const uint32_t advice_flags[] = { 0, WORKER_F_ADVICE_FREE };
+static const uint32_t depth_flags[] = { 0, WORKER_F_NORMAL, WORKER_F_DEEP };
+
+#define TRIM_AUTO (WORKER_REMEDY_COLLECT | WORKER_REMEDY_TRIM | WORKER_REMEDY_PURGE)
 
 #define AT(field) offsetof(struct trim_opts, field)
 
@@ -27,12 +32,13 @@ static const struct option_spec trim_options[] = {
 	  option_flag, AT(all), NULL, NULL },
 	{ "min", 0, "SIZE", "Of a group only those with so much anonymous memory (--all: 10M)", option_size, AT(min),
 	  "a size such as 64M", NULL },
-	{ "remedy", 0, "LIST", "What to do: collect, trim, purge, cold, pageout (only trim in this version)",
-	  option_text, AT(remedies), "a list of remedies", NULL },
+	{ "remedy", 0, "LIST", "What to do: auto (what pays), or some of collect, trim, purge", option_text,
+	  AT(remedies), "a list of remedies", NULL },
 	{ "dry-run", 0, NULL, "Say what would happen; the target is never stopped", option_flag, AT(dry_run), NULL,
 	  NULL },
-	{ "max-stop", 0, "TIME", "Refuse when the target would be stopped for longer", option_time, AT(max_stop),
-	  "a time such as 2ms", NULL },
+	{ "max-stop", 0, "TIME",
+	  "Longest pause of the target: purge keeps to it, trim is refused when it may take longer", option_time,
+	  AT(max_stop), "a time such as 2ms", NULL },
 	{ "timeout", 0, "TIME", "For each target, 1ms to 1h (10s)", option_time, AT(timeout), "a time such as 10s",
 	  NULL },
 	{ "advice", 0, "ADVICE", "For purge: dontneed, free", option_choice, AT(advice), NULL, advice_choices },
@@ -77,23 +83,25 @@ static const char *find_conflict(const struct trim_opts *o, size_t npids)
 
 static int trim_setup(const struct trim_opts *o, struct trim *t, char *why, size_t size)
 {
-	uint32_t remedies;
+	uint32_t remedies, flags;
 	int r;
 
-	r = trim_remedies_parse(o->remedies ? o->remedies : "trim", &remedies, why, size);
+	r = trim_remedies_parse(o->remedies ? o->remedies : "auto", &remedies, why, size);
 	if (r < 0)
 		return r;
+	flags = (o->dry_run ? WORKER_F_DRY_RUN : 0) | (o->force ? WORKER_F_FORCE : 0) | (remedies ? 0 : WORKER_F_AUTO) |
+		(o->advice ? advice_flags[o->advice - 1] : 0) | (o->depth ? depth_flags[o->depth - 1] : 0);
 	t->req = (struct worker_request){
 		.magic = WORKER_MAGIC,
 		.version = WORKER_VERSION,
-		.flags = (o->dry_run ? WORKER_F_DRY_RUN : 0) | (o->force ? WORKER_F_FORCE : 0),
-		.remedies = remedies,
+		.flags = flags,
+		.remedies = remedies ? remedies : TRIM_AUTO,
 		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
 		.max_stop_us = o->max_stop.value,
 	};
 	t->missing = trim_remedy_missing(remedies);
 	t->group = !t->npids;
-	if ((o->advice || o->depth) && !(remedies & WORKER_REMEDY_PURGE))
+	if ((o->advice || o->depth) && remedies && !(remedies & WORKER_REMEDY_PURGE))
 		ctl_diag("%s%s%s: no effect without --remedy=purge, ignoring", o->advice ? "--advice" : "",
 			 o->advice && o->depth ? " and " : "", o->depth ? "--depth" : "");
 	return 0;
@@ -284,9 +292,9 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 const struct verb verb_trim = {
 	.name = "trim",
 	.args = "PID... | --unit=UNIT | --cgroup=PATH | --all",
-	.help = "Give memory back: run the target's own malloc_trim() in it",
+	.help = "Give memory back: by the target's own malloc_trim(), by purging what its allocators hold free",
 	.details =
-		"One target after another; each is stopped only for the call itself. A pid given twice counts once.\n"
+		"One target after another, one thread of each; a pid given twice counts once.\n"
 		"--unit and --cgroup leave out reclaimctl itself; --all also its ancestors and pid 1. In these forms\n"
 		"a process that exits before its turn is no error; a group without any process is (5).\n"
 		"^C lets the current target finish, prints what was done and exits with 128 + the signal; a second\n"

@@ -41,7 +41,7 @@ char *trim_group_name(const struct trim_opts *o) __must_check;
 
 void trim_targets_done(struct trim_targets *t);
 
-/* Remedies by name. 0, or -EINVAL with one line in @why. */
+/* Remedies by name, "auto" as none. 0, or -EINVAL with one line in @why. */
 int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_size) __must_check;
 
 /* Name of one remedy bit, "?" when unknown. */

@@ -1,0 +1,141 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+#include "ctl/glance.h"
+
+#include <errno.h>
+#include <pthread.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "base/procfs.h"
+#include "ctl/explain.h"
+
+#define THREADS_MAX 8
+#define EACH_US 1000000ull /* for one process: a hundred times what is usual */
+
+/* Shared by the threads that start workers. */
+struct glances {
+	struct glance *v;
+	size_t n;
+	uint64_t deadline_ns;
+	char path[4096]; /* of the worker */
+	pthread_mutex_t lock; /* of what follows */
+	size_t next, late;
+	int error; /* of starting a worker: nobody goes on then */
+};
+
+static void take_facts(const struct explain_head *h, struct glance *ret)
+{
+	uint64_t sum = 0;
+	bool known = false;
+
+	if (h->outcome != WORKER_NOTHING)
+		return;
+	ret->allocator = explain_allocator_name(h->allocator);
+	ret->runtime = explain_runtime_name(h->runtime);
+	/* When glibc isn't its malloc, what glibc holds is not what the process holds. */
+	if (h->allocator == EXPLAIN_ALLOC_GLIBC &&
+	    (h->glibc.layer == EXPLAIN_READ || h->glibc.layer == EXPLAIN_ESTIMATE)) {
+		sum += MIN(h->glibc.free_resident, UINT64_MAX / 4);
+		known = true;
+	}
+	if (h->python.layer == EXPLAIN_READ || h->python.layer == EXPLAIN_ESTIMATE) {
+		sum += MIN(h->python.free_resident, UINT64_MAX / 4);
+		known = true;
+	}
+	if (known)
+		ret->free_resident = sum;
+}
+
+static int glance_one(const struct glances *g, struct glance *ret)
+{
+	_cleanup_(explain_answer_done) struct explain_answer answer = { 0 };
+	const struct worker_request req = {
+		.magic = WORKER_MAGIC,
+		.version = WORKER_VERSION,
+		.pid = ret->pid,
+		.start_time = ret->start_time,
+		.op = WORKER_OP_GLANCE,
+		.timeout_us = EACH_US,
+	};
+	int r = worker_client_explain(g->path, &req, -1, &answer);
+
+	if (r == 0)
+		take_facts(&answer.head, ret);
+	return r;
+}
+
+/* The next one that is to be looked at, NULL when there is none. */
+static struct glance *take_turn(struct glances *g, int error)
+{
+	struct glance *turn = NULL;
+
+	pthread_mutex_lock(&g->lock);
+	if (error < 0 && !g->error)
+		g->error = error;
+	if (g->error < 0 || g->next >= g->n) {
+		turn = NULL;
+	} else if (clock_ns() >= g->deadline_ns) {
+		g->late = g->n - g->next;
+		g->next = g->n;
+	} else {
+		turn = &g->v[g->next++];
+	}
+	pthread_mutex_unlock(&g->lock);
+	return turn;
+}
+
+static void *glance_thread(void *arg)
+{
+	struct glances *g = arg;
+	struct glance *turn;
+	int error = 0;
+
+	while ((turn = take_turn(g, error)) != NULL)
+		error = glance_one(g, turn);
+	return NULL;
+}
+
+bool glance_allowed(int proc, pid_t pid)
+{
+	_cleanup_close_ int dir = procfs_open_pid(proc, pid);
+	_cleanup_close_ int mem = dir < 0 ? -1 : procfs_open(dir, "mem");
+
+	return mem >= 0;
+}
+
+static size_t threads_wanted(size_t n)
+{
+	const long cpus = sysconf(_SC_NPROCESSORS_ONLN);
+
+	return MIN(n, MIN(cpus > 0 ? (size_t)cpus : 1, (size_t)THREADS_MAX));
+}
+
+int glance_all(struct glance *v, size_t n, uint64_t deadline_ns, size_t *ret_late, char *why, size_t size)
+{
+	struct glances g = { .v = v, .n = n, .deadline_ns = deadline_ns, .lock = PTHREAD_MUTEX_INITIALIZER };
+	pthread_t threads[THREADS_MAX];
+	size_t running = 0;
+	int r = worker_client_path(g.path, sizeof(g.path));
+
+	for (size_t i = 0; i < n; i++) {
+		v[i].allocator = v[i].runtime = NULL;
+		v[i].free_resident = UINT64_MAX;
+	}
+	if (r < 0) {
+		snprintf(why, size, "failed to find the worker: %s", strerror(-r));
+		return r;
+	}
+	/* This thread is one of them: when no other can be started, it takes longer. */
+	while (running + 1 < threads_wanted(n) && pthread_create(&threads[running], NULL, glance_thread, &g) == 0)
+		running++;
+	(void)glance_thread(&g);
+	for (size_t i = 0; i < running; i++)
+		(void)pthread_join(threads[i], NULL);
+	if (g.error < 0) {
+		snprintf(why, size, "can't start %.140s: %s; see 'reclaimctl doctor'", g.path, strerror(-g.error));
+		return g.error;
+	}
+	*ret_late = g.late;
+	return 0;
+}

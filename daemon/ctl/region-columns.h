@@ -1,0 +1,17 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* The columns of one mapping: for "regions", and for the kernel's layer of "explain". */
+#ifndef RECLAIM_CTL_REGION_COLUMNS_H
+#define RECLAIM_CTL_REGION_COLUMNS_H
+
+#include "ctl/render.h"
+#include "sense/region.h"
+
+struct region_row {
+	const struct region *r;
+	const char *owner; /* NULL when not known */
+};
+
+extern const struct column *const region_columns[]; /* the owner is the last one */
+extern const size_t region_ncolumns;
+
+#endif
