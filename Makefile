@@ -7,13 +7,14 @@
 #   make SAN=1      AddressSanitizer and UBSan     build/san
 #   make FAULT=1    fault injection compiled in    build/fault
 #   make CC=clang   the other compiler             build/clang
+#   make FUZZ=1     for libFuzzer, by clang        build/fuzz
 # O=DIR puts objects anywhere else. WERROR= (empty) lets warnings pass. V=1 shows
 # whole command lines.
 
 VERSION := 0.1.0
 
 ifeq ($(origin CC),default)
-CC := gcc
+CC := $(if $(filter 1,$(FUZZ)),clang,gcc)
 endif
 AR ?= ar
 RST2MAN ?= rst2man
@@ -27,7 +28,7 @@ say = $(if $(Q),$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s
 empty :=
 space := $(empty) $(empty)
 variant := $(if $(findstring clang,$(notdir $(CC))),clang) $(if $(filter 1,$(SAN)),san) $(if $(filter 1,$(FAULT)),fault)
-variant := $(subst $(space),-,$(strip $(variant)))
+variant := $(if $(filter 1,$(FUZZ)),fuzz,$(subst $(space),-,$(strip $(variant))))
 O ?= build$(if $(variant),/$(variant))
 
 # Where things are installed. DESTDIR goes in front of all of them.
@@ -48,7 +49,10 @@ harden := -fstack-protector-strong -fno-strict-aliasing -fno-common -fPIE \
 ldharden := -pie -Wl,-z,relro -Wl,-z,now -Wl,-z,noexecstack -Wl,--as-needed
 
 CFLAGS ?= -O2 -g
-ifeq ($(SAN),1)
+ifeq ($(FUZZ),1)
+harden += -fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
+ldharden += -fsanitize=address,undefined
+else ifeq ($(SAN),1)
 # No _FORTIFY_SOURCE here: its checks would stand in the sanitizers' way.
 harden += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ldharden += -fsanitize=address,undefined
@@ -88,7 +92,7 @@ worker_libs := -ldw -lelf -lseccomp -lcap
 # The worker is started for each target: loading seven libraries would be a
 # fifth of a trim. STATIC=0, and a libdw that wants more than these, link them
 # as shared ones; libc is always shared.
-ifeq ($(filter 0,$(STATIC))$(filter 1,$(SAN)),)
+ifeq ($(filter 0,$(STATIC))$(filter 1,$(SAN) $(FUZZ)),)
 worker_static := -Wl,-Bstatic -Wl,--start-group $(worker_libs) -lz -llzma -lbz2 -Wl,--end-group -Wl,-Bdynamic
 endif
 
@@ -97,6 +101,7 @@ programs := $(if $(wildcard daemon/ctl/main.c),$O/reclaimctl) \
 
 unit_tests := $(patsubst tests/unit/%.c,$O/tests/%,$(sort $(wildcard tests/unit/test-*.c)))
 unit_helpers := $(filter-out $(wildcard tests/unit/test-*.c),$(sort $(wildcard tests/unit/*.c)))
+fuzzers := $(patsubst tests/fuzz/%.c,$O/%,$(sort $(wildcard tests/fuzz/fuzz-*.c)))
 victims := $(patsubst tests/victims/%.c,$O/victims/%,$(sort $(wildcard tests/victims/*.c)))
 benches := $(patsubst tests/bench/%.c,$O/bench/%,$(sort $(wildcard tests/bench/*.c)))
 docs := README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
@@ -107,12 +112,16 @@ man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests check unit san-check valgrind live torture matrix soak fault-check lint format docs demo bench \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format docs \
+	demo bench \
 	setup-build setup-check setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
 
 tests: all $(unit_tests) $(victims) $(benches) ## build unit tests, test targets and bench targets
+
+fuzzers: $(if $(filter 1,$(FUZZ)),$(fuzzers)) ## build the fuzzers, into build/fuzz
+	$(if $(filter 1,$(FUZZ)),@:,@$(MAKE) --no-print-directory FUZZ=1 fuzzers)
 
 check: setup-check ## everything that must pass: both compilers, units, live, torture, faults, lint
 	@scripts/check
@@ -141,6 +150,10 @@ soak: setup-check ## the long torture, 10,000 trims for each kind of target (hou
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
 
+SECONDS ?= 60
+fuzz: setup-check ## run each fuzzer, for SECONDS=60; build/fuzz holds what it finds and learns
+	@RECLAIM_FUZZ_SECONDS='$(SECONDS)' scripts/check fuzz
+
 lint: setup-check ## include law, static analysis, spelling, sizes, licences, format
 	@scripts/check lint
 
@@ -149,7 +162,7 @@ format: ## put changed lines of C into shape (edits files)
 
 docs: $(man_pages) ## man pages, into build/man
 
-demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python program, trim both, show before and after
+demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python program; explain, predict, trim, verify
 	@O='$O' scripts/demo
 
 bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
@@ -177,7 +190,7 @@ help: ## this list
 
 # Packages of Debian, installed when missing (that needs root; nothing else does).
 SETUP ?= scripts/setup --quiet
-setup-build: ; @$(SETUP) $(if $(findstring clang,$(variant)),clang,build)
+setup-build: ; @$(SETUP) $(if $(findstring clang,$(notdir $(CC))),clang,build)
 setup-check: ; @$(SETUP) check
 setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
@@ -204,6 +217,12 @@ $O/tests/unit/%.o: tests/unit/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(all_cppflags) -Itests/unit -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) -MMD -MP -c -o $@ $<
+
+$O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(all_cppflags) -Itests/unit -Itests/fuzz -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) \
+		-MMD -MP -c -o $@ $<
 
 define archive
 $O/$1.list: FORCE
@@ -233,6 +252,12 @@ $(unit_tests): $O/tests/%: $O/tests/unit/%.o $(if $(unit_helpers),$O/unit-helper
 	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
 		$(call ldlibs_of,tests/unit/$*.c)
 
+# The fuzzer's main() comes from clang's runtime.
+$(fuzzers): $O/%: $O/tests/fuzz/%.o $(if $(unit_helpers),$O/unit-helpers.a) $(call room_libs,$(rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
+		$(call ldlibs_of,tests/fuzz/$*.c)
+
 $(victims): $O/victims/%: tests/victims/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -248,4 +273,4 @@ $(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
 	$(call say,MAN)
 	$(Q)$(RST2MAN) --strict $< $@
 
--include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/victims/*.d $O/bench/*.d)
+-include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d)
