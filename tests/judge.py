@@ -1,7 +1,8 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Starts victims, looks at them from outside before and after, and judges.
 
-Nothing here sleeps and hopes: every wait polls for a state and has a deadline.
+Nothing here sleeps and hopes: every wait polls for a state and has a deadline, which is
+far away: only a failure needs all of it, and a busy machine some.
 """
 
 import json
@@ -30,6 +31,9 @@ OFFSET = {name: 8 * i for i, name in enumerate(FIELDS)}
 NOTE = 8 * len(FIELDS)
 
 RESTART_SYSCALL = 219
+# nptl/pthread_create.c: a thread begins with all signals blocked, also those two that no program can
+# block by itself, until it runs for the first time
+STARTING = "fffffffffffbfeff"
 
 
 def wait_for(what, timeout, condition):
@@ -44,14 +48,15 @@ def wait_for(what, timeout, condition):
         time.sleep(0.002)
 
 
-def status(pid, tid=None):
-    """/proc/PID[/task/TID]/status as a dict; None when it is gone."""
+def status(pid, tid=None, field=None):
+    """/proc/PID[/task/TID]/status as a dict, or one field of it; None when it is gone."""
     path = f"/proc/{pid}/task/{tid}/status" if tid else f"/proc/{pid}/status"
     try:
         text = Path(path).read_text(encoding="utf-8", errors="replace")
     except (FileNotFoundError, ProcessLookupError):
         return None
-    return {k: v.strip() for k, _, v in (line.partition(":") for line in text.splitlines())}
+    fields = {k: v.strip() for k, _, v in (line.partition(":") for line in text.splitlines())}
+    return fields[field] if field else fields
 
 
 def state(pid, tid=None):
@@ -227,15 +232,17 @@ class Victim:
     def alive(self):
         return self.proc.poll() is None
 
-    def wait_ready(self, timeout=30):
+    def wait_ready(self, timeout=60):
         def ready():
             if not self.alive():
                 raise AssertionError(f"{self.argv} ended with {self.proc.returncode}: {self.stderr()} {self.note}")
             return self.get("ready")
         wait_for(f"{self.argv[0]} to be ready", timeout, ready)
+        wait_for(f"all threads of {self.argv[0]} to have begun", timeout,
+                 lambda: all(status(self.pid, t, "SigBlk") != STARTING for t in tids(self.pid)))
         return self
 
-    def wait_asleep(self, timeout=10, tid=None):
+    def wait_asleep(self, timeout=30, tid=None):
         """Until the thread sleeps in the same call twice in a row."""
         seen = [None]
 
@@ -255,7 +262,7 @@ class Victim:
         return Snapshot(self.pid)
 
     # --- judging
-    def moves_on(self, timeout=10, rounds=2):
+    def moves_on(self, timeout=30, rounds=2):
         """Every thread that counts goes on counting."""
         start, start_rounds = self.progress(), self.get("rounds")
         busy = [i for i, n in enumerate(start) if n]
@@ -265,7 +272,7 @@ class Victim:
             return all(now[i] >= start[i] + rounds for i in busy) and (busy or self.get("rounds") > start_rounds)
         wait_for(f"{self.argv} to move on", timeout, moved)
 
-    def unharmed(self, before, quiet=True, timeout=5):
+    def unharmed(self, before, quiet=True, timeout=30):
         """The same as @before; a thread that we let go a moment ago gets time to fall asleep again."""
         last = []
 
@@ -283,7 +290,7 @@ class Victim:
     def obituary(self):
         return f"{' '.join(self.argv)} ended with {self.proc.returncode}: {self.note or self.stderr()}"
 
-    def finish(self, timeout=30, want=0):
+    def finish(self, timeout=60, want=0):
         """Asks it to check everything and end; it must find nothing wrong."""
         assert self.alive(), self.obituary()
         if self.page:
@@ -323,7 +330,7 @@ class Victim:
 
 
 class Bloat(Victim):
-    """victims/bloat.c: obeys commands."""
+    """victims/bloat.c, tops.c: obey commands."""
 
     farewell = b"quit\n"
 
@@ -351,7 +358,7 @@ class Bloat(Victim):
 def victim(name, *args, **kw):
     path = VICTIMS / name
     assert path.exists(), f"{path} isn't built: run make tests"
-    return (Bloat if name == "bloat" else Victim)([path, *args], **kw)
+    return (Bloat if name in ("bloat", "tops") else Victim)([path, *args], **kw)
 
 
 class Answer:
@@ -397,6 +404,9 @@ class Trim:
 
 
 def trim(pid, *options, inner_pid=None, **kw):
+    """By malloc_trim, whether it pays or not, unless another remedy is named."""
+    if not any(str(o).startswith("--remedy") for o in options):
+        options = ("--remedy=trim", *options)
     return Trim(ctl("--json", "trim", *options, inner_pid or pid, **kw), inner_pid or pid)
 
 

@@ -2,6 +2,7 @@
 """Runs many victims/sleepers.c at once, each in its own system call."""
 
 import subprocess
+import time
 from collections import namedtuple
 from concurrent.futures import ThreadPoolExecutor
 
@@ -44,9 +45,24 @@ class Batch:
             list(pool.map(one, self.names))
 
     def compare(self):
-        """What looks different from outside while all still sleep."""
-        return {n: self.snapshots[n].differences(self.victims[n].snapshot(), quiet=not self.threads)
-                for n in self.names if self.victims[n].alive()}
+        """What looks different from outside while all still sleep. Whoever was let go a moment ago
+        gets time to fall asleep again."""
+        def look(v, before):
+            try:
+                diff = before.differences(v.snapshot(), quiet=not self.threads)
+            except (AssertionError, OSError, TypeError):
+                diff = ["it ended while we looked"]
+            # what has woken up meanwhile is judged by its result
+            return [] if v.get("stop") or v.get("errors") else diff
+
+        def settle(v, before, until):
+            diff = look(v, before)
+            while diff and time.monotonic() < until:
+                time.sleep(0.002)
+                diff = look(v, before)
+            return diff
+        until = time.monotonic() + 0.5
+        return {n: settle(self.victims[n], self.snapshots[n], until) for n in self.names if self.victims[n].alive()}
 
     def collect(self):
         for n in self.names:

@@ -34,7 +34,8 @@ def test_hostile_trim(named, fake):
     assert doc["comm"] == as_json(HOSTILE) and doc["reason"] == "\n\x1b[31m\ufffd" and doc["steps"][0]["freed"] == -5
     one_line(r.err, f"pid {pid} (\\n\\x1b[2J\\xff)", "refused: \\n\\x1b[31m\\xff")
     r = judge.ctl("trim", pid, env=env)
-    assert r.out.count("\n") == 2 and not CONTROL.search(r.out + r.err)
+    # the table, and the step below it
+    assert r.out.count("\n") == 4 and not CONTROL.search(r.out + r.err)
 
 
 # ---------------------------------------------------------------- trim, with a fake worker
@@ -84,16 +85,21 @@ def test_trim_request(fake, sleeper):
     pid = sleeper()
     judge.ctl("trim", pid, env=fake.env())
     judge.ctl("trim", pid, "--dry-run", "--force", "--timeout=2500ms", "--max-stop=2ms", env=fake.env())
-    first, second = fake.requests()
-    for q in (first, second):
+    judge.ctl("trim", pid, "--remedy=purge,trim", "--advice=free", "--depth=deep", env=fake.env())
+    judge.ctl("trim", pid, "--remedy=auto", "--advice=dontneed", "--depth=normal", env=fake.env())
+    first, second, third, fourth = fake.requests()
+    for q in (first, second, third, fourth):
         del q["worker"]
-    assert first == dict(pid=pid, flags=0, start=start_time(pid), remedies=2, timeout=10_000_000, stop=0)
-    assert second == dict(pid=pid, flags=3, start=start_time(pid), remedies=2, timeout=2_500_000, stop=2000)
+    # collect, trim, purge, by WORKER_F_AUTO
+    assert first == dict(pid=pid, flags=32, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0)
+    assert second == dict(pid=pid, flags=35, start=start_time(pid), remedies=7, timeout=2_500_000, stop=2000)
+    assert third == dict(pid=pid, flags=20, start=start_time(pid), remedies=6, timeout=10_000_000, stop=0)
+    assert fourth == dict(pid=pid, flags=40, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0)
 
 
 def test_trim_not_built_in(fake, sleeper):
     pid = sleeper()
-    for remedy in ("collect", "purge", "cold", "pageout", "trim,cold"):
+    for remedy in ("cold", "pageout", "trim,cold"):
         r = judge.ctl("--json", "trim", pid, f"--remedy={remedy}", env=fake.env())
         assert r.rc == 3 and r.doc[0]["outcome"] == "refused"
         one_line(r.err, f"'{remedy.split(',')[-1]}' is not in this version")
@@ -101,7 +107,7 @@ def test_trim_not_built_in(fake, sleeper):
 
 
 def test_trim_options_without_effect(fake, sleeper):
-    r = judge.ctl("trim", sleeper(), "--advice=free", "--depth=deep", env=fake.env())
+    r = judge.ctl("trim", sleeper(), "--remedy=trim", "--advice=free", "--depth=deep", env=fake.env())
     assert r.rc == 0 and len(fake.requests()) == 1
     one_line(r.err, "--advice and --depth", "no effect")
 
@@ -171,7 +177,7 @@ def test_trim_group_all(fake, holder, sleeper):
         above.add(pid)
         pid = int(judge.status(pid)["PPid"])
     assert not pids & (above | {1, 2})
-    assert {q["flags"] for q in fake.requests()} == {1}
+    assert {q["flags"] for q in fake.requests()} == {33}
     r = judge.ctl("--json", "trim", "--all", "--min=100T", env=fake.env())
     assert r.rc == 0 and r.doc == []
 

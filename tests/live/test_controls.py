@@ -38,7 +38,7 @@ def test_mere_attach_breaks_never_restarting_calls():
 def test_eintr_in_any_call_is_noticed(start):
     v = start("sleepers", "--case=read_pipe", "--ms=60000", asleep=True)
     assert judge.disturb("errno", v.pid) == 0
-    judge.wait_for("the victim's end", 5, lambda: not v.alive())
+    judge.wait_for("the victim's end", 30, lambda: not v.alive())
     assert v.proc.returncode == 1 and "errno 4" in v.note
 
 
@@ -111,7 +111,7 @@ def test_leaked_mapping_is_noticed(start):
     v.unharmed(before)
     v.proc.stdin.write(b"x")
     v.proc.stdin.flush()
-    judge.wait_for("the mapping", 5, lambda: len(judge.mappings(v.pid)) != len(before.maps)
+    judge.wait_for("the mapping", 30, lambda: len(judge.mappings(v.pid)) != len(before.maps)
                    or judge.mappings(v.pid) != before.maps)
     assert "new memory" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
 

@@ -31,7 +31,7 @@ def test_sandbox_stays(tmp_path):
     with subprocess.Popen([PREPARED, place], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as p:
         assert p.stdout.readline() == "ready\n"
         t = judge.trim(p.pid)
-        out, _ = p.communicate("\n", timeout=10)
+        out, _ = p.communicate("\n", timeout=30)
     assert t.outcome in ("reclaimed", "nothing"), t
     assert out == "confined\n", out
     assert not place.exists()
@@ -44,7 +44,7 @@ def test_device_mapped_executable(special, tmp_path):
     strace = special.tool("strace", "strace")
     with subprocess.Popen([judge.PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
         assert p.stdout.readline() == b"ready\n"
-        judge.wait_for("it to sleep", 5, lambda: judge.state(p.pid) == "S")
+        judge.wait_for("it to sleep", 30, lambda: judge.state(p.pid) == "S")
         argv = [strace, "-ff", "-y", "-o", tmp_path / "calls", "-e", "trace=open,openat,openat2"]
         # a leak check can't be made under strace
         env = {**os.environ, "ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
@@ -67,7 +67,7 @@ def test_nothing_is_left_behind(start):
                               stderr=subprocess.DEVNULL) as p:
             time.sleep(0.004)
             p.kill()
-    judge.wait_for("workers and readers to end", 5, lambda: not workers() - before)
+    judge.wait_for("workers and readers to end", 15, lambda: not workers() - before)
     v.moves_on()
 
 
@@ -81,13 +81,13 @@ def test_sparse_file_with_a_huge_table(tmp_path, mib):
            "print('ready', flush=True); sys.stdin.read()"
     with subprocess.Popen([judge.PYTHON, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
         assert p.stdout.readline() == b"ready\n"
-        judge.wait_for("it to sleep", 5, lambda: judge.state(p.pid) == "S")
+        judge.wait_for("it to sleep", 30, lambda: judge.state(p.pid) == "S")
         began = time.monotonic()
         t = judge.trim(p.pid)
         took = time.monotonic() - began
         p.kill()
     assert t.outcome in ("reclaimed", "nothing"), t
-    assert took < 2
+    assert took < 5
 
 
 # --- programs that mean no harm, and that a naive injection hurts
@@ -106,7 +106,7 @@ class Odd:
 
     def gets_on(self):
         self.lines()
-        assert judge.wait_for("it to get on", 5, self.lines)
+        assert judge.wait_for("it to get on", 30, self.lines)
         assert self.proc.poll() is None
 
 
@@ -116,7 +116,7 @@ def odd():
 
     def go(mode):
         running.append(Odd(mode))
-        judge.wait_for("its first line", 10, running[-1].lines)
+        judge.wait_for("its first line", 30, running[-1].lines)
         return running[-1]
     yield go
     for o in running:
@@ -141,12 +141,12 @@ def test_sent_trap(odd):
     v = odd("sent")
     pidfd = os.pidfd_open(v.pid)
     with subprocess.Popen([judge.CTL, "--json", "trim", str(v.pid)], stdout=subprocess.PIPE) as p:
-        judge.wait_for("the call", 5, lambda: int(judge.status(v.pid)["SigBlk"], 16) or p.poll() is not None)
+        judge.wait_for("the call", 30, lambda: int(judge.status(v.pid)["SigBlk"], 16) or p.poll() is not None)
         signal.pidfd_send_signal(pidfd, signal.SIGTRAP)
-        p.wait(timeout=10)
+        p.wait(timeout=30)
     os.close(pidfd)
     assert p.returncode == 0
     v.lines()
     v.proc.stdin.write(b"?\n")
     v.proc.stdin.flush()
-    assert judge.wait_for("its answer", 5, v.lines) == ["1"]
+    assert judge.wait_for("its answer", 30, v.lines) == ["1"]

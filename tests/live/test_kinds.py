@@ -116,7 +116,7 @@ class ChrootVictim(judge.Victim):
         page = root / "page"
         page.write_bytes(b"")
         super().__init__(["/plain", "--shm=/page"], prefix=["chroot", root], page=False)
-        judge.wait_for("the page", 5, lambda: page.stat().st_size == 4096)
+        judge.wait_for("the page", 30, lambda: page.stat().st_size == 4096)
         with open(page, "r+b") as f:
             self.page = judge.mmap.mmap(f.fileno(), 4096)
         self.shm_path = str(page)
@@ -146,13 +146,13 @@ def test_user_namespace(start, special):
 
 def test_pid_namespace(start, special):
     v = start(None, argv=[special.cc("plain")], prefix=["unshare", "-p", "-f", "--kill-child"])
-    inner = judge.wait_for("the child", 5, lambda: Path(f"/proc/{v.pid}/task/{v.pid}/children").read_text().split())
+    inner = judge.wait_for("the child", 30, lambda: Path(f"/proc/{v.pid}/task/{v.pid}/children").read_text().split())
     inner = int(inner[0])
-    judge.wait_for("it to sleep", 5, lambda: judge.asleep(inner))
+    judge.wait_for("it to sleep", 30, lambda: judge.asleep(inner))
     before = judge.Snapshot(inner)
     t = judge.trim(inner)
     assert t.acted and t.outcome == "reclaimed", t
-    judge.wait_for("it to look as before", 5, lambda: not before.differences(judge.Snapshot(inner)))
+    judge.wait_for("it to look as before", 30, lambda: not before.differences(judge.Snapshot(inner)))
     v.finish()
 
 
@@ -190,11 +190,11 @@ def test_unusual_stack(start, mode):
 def test_zombie_leader(start, mode):
     """The main thread has ended; the process lives on in another one, with a normal or a very small stack."""
     v = start("targets", f"--mode={mode}")
-    tid = judge.wait_for("the other thread", 5, lambda: [t for t in judge.tids(v.pid) if judge.state(v.pid, t) == "S"])
+    tid = judge.wait_for("the other thread", 30, lambda: [t for t in judge.tids(v.pid) if judge.state(v.pid, t) == "S"])
     before = {k: judge.status(v.pid, tid[0])[k] for k in ("SigBlk", "SigPnd", "TracerPid")}
     t = judge.trim(v.pid, "--timeout=2s")
     assert t.acted or (t.rc == 3 and t.reason), t
-    judge.wait_for("it to sleep", 5, lambda: judge.state(v.pid, tid[0]) == "S")
+    judge.wait_for("it to sleep", 30, lambda: judge.state(v.pid, tid[0]) == "S")
     assert {k: judge.status(v.pid, tid[0])[k] for k in before} == before
     v.finish()
 

@@ -23,7 +23,7 @@ def test_good_request(start):
         assert r and r.magic == w.MAGIC and r.version == w.VERSION and r.pid == v.pid
         assert r.outcome == w.RECLAIMED and r.freed > 0 and r.comm == "plain" and r.nsteps == 1, r
         assert r.start_time == start_time(v.pid)
-        assert worker.wait(5) == 0
+        assert worker.wait(20) == 0
     v.unharmed(before)
     v.finish()
 
@@ -60,7 +60,7 @@ def test_bad_request(start, what):
     before, switches = v.snapshot(), judge.switches(v.pid)
     with w.Worker(w.request(**{"pid": v.pid, **BAD[what]})) as worker:
         r = worker.result()
-        status = worker.wait(5)
+        status = worker.wait(20)
     assert status > 0 or (r and r.outcome in (w.FAILED, w.REFUSED, w.GONE) and r.reason), (status, r)
     assert judge.switches(v.pid) == switches
     v.unharmed(before)
@@ -74,7 +74,7 @@ def test_message_of_wrong_length(start, size):
     message = (w.request(v.pid) + bytes(4096))[:size]
     with w.Worker(message) as worker:
         r = worker.result()
-        status = worker.wait(5)
+        status = worker.wait(20)
     assert status > 0 or (r and r.outcome in (w.FAILED, w.REFUSED) and r.reason), (status, r)
     assert judge.switches(v.pid) == switches
     v.finish()
@@ -86,7 +86,7 @@ def test_nobody_asks():
         worker.socket.close()
         began = time.monotonic()
         assert worker.wait(10) != 0
-        assert time.monotonic() - began < 5
+        assert time.monotonic() - began < 10
 
 
 def test_asker_dies_meanwhile(start):

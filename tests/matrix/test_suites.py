@@ -2,11 +2,12 @@
 """Targets with other C libraries and Pythons, from other Debian releases, in a chroot and mount
 namespace of their own: glibc 2.31 with CPython 3.9, 2.41 with 3.13, and what forky has.
 
-The chroots are made once, in build/chroot (RECLAIM_CHROOTS), and need the package mirror."""
+The chroots are made once, in build/chroot, and need the package mirror. RECLAIM_CHROOTS names a folder
+with others; one that is there and has what is needed is used as it is, and nothing is written into it."""
 
 import os
-import shutil
 import subprocess
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -20,21 +21,44 @@ SUITES = ["bullseye", "bookworm", "trixie", "forky"]
 MIB = 1 << 20
 
 
-@pytest.fixture(scope="module", params=SUITES)
-def suite(request):
-    root = CHROOTS / request.param
+PACKAGES = ["python3"]
+
+
+def is_ready(suite):
+    try:
+        has = (CHROOTS / suite / ".reclaim-chroot").read_text(encoding="utf-8").split()
+    except FileNotFoundError:
+        return False
+    return {suite, *PACKAGES} <= set(has)
+
+
+def make(suite):
+    return subprocess.run([TOOL, "create", suite, CHROOTS / suite, *PACKAGES], check=False, text=True,
+                          stdout=subprocess.DEVNULL, stderr=subprocess.PIPE)
+
+
+@pytest.fixture(scope="session")
+def made():
+    """Makes all that are missing, two at once: that is waiting for the mirror, then for dpkg."""
+    missing = [s for s in SUITES if not is_ready(s)]
     CHROOTS.mkdir(parents=True, exist_ok=True)
-    subprocess.run([TOOL, "create", request.param, root, "python3"], check=True, stdout=subprocess.DEVNULL)
-    shutil.copy(FILL, root / "tmp" / FILL.name)
-    return root
+    with ThreadPoolExecutor(2) as pool:
+        return dict(zip(missing, pool.map(make, missing)))
+
+
+@pytest.fixture(scope="module", params=SUITES)
+def suite(request, made):
+    done = made.get(request.param)
+    assert not done or done.returncode == 0, done.stderr
+    return CHROOTS / request.param
 
 
 class Filled:
     def __init__(self, root, mode):
-        self.proc = subprocess.Popen([TOOL, "run", root, "python3", f"/tmp/{FILL.name}", mode], text=True,
-                                     stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+        self.proc = subprocess.Popen([TOOL, "run", "--bind", FILL.parent, "/mnt", root,
+                                      "python3", f"/mnt/{FILL.name}", mode], text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         assert self.proc.stdout.readline() == "ready\n"
-        self.pid = judge.wait_for("the program itself", 5, self.find)
+        self.pid = judge.wait_for("the program itself", 30, self.find)
 
     def find(self):
         """The tool may stay in between: the process whose command is our script."""
@@ -74,7 +98,7 @@ def fill(suite):
 def test_asleep(fill, mode):
     f = fill(mode)
     if mode == "alone":
-        judge.wait_for("it to sleep", 5, lambda: judge.state(f.pid) == "S")
+        judge.wait_for("it to sleep", 30, lambda: judge.state(f.pid) == "S")
     before = judge.rss(f.pid)
     t = judge.trim(f.pid)
     assert t.outcome == "reclaimed", t
@@ -88,6 +112,8 @@ def test_busy(fill):
     f = fill("busy")
     trims = [judge.trim(f.pid, "--timeout=3s") for _ in range(100)]
     outcomes = [t.outcome for t in trims]
-    assert set(outcomes) <= {"reclaimed", "nothing", "refused"}, [t for t in trims if t.outcome == "failed"]
-    assert outcomes.count("refused") < 50, outcomes
-    assert judge.state(f.pid) == "R" and judge.status(f.pid)["TracerPid"] == "0"
+    # timeout: of a call that a busy machine hasn't given the time to return
+    assert set(outcomes) <= {"reclaimed", "nothing", "refused", "timeout"}, [t for t in trims if t.outcome == "failed"]
+    assert outcomes.count("refused") + outcomes.count("timeout") < 50, outcomes
+    judge.wait_for("it to work on", 30, lambda: judge.state(f.pid) == "R")
+    assert judge.status(f.pid)["TracerPid"] == "0"

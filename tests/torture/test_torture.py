@@ -3,12 +3,16 @@
 
 RECLAIM_TORTURE=long, or RECLAIM_TORTURE_N=number of trims and RECLAIM_TORTURE_KILLS=number
 of kills for each case; RECLAIM_TORTURE_SEED repeats a run. One line for each case says
-what happened."""
+what happened.
+
+What is judged is harm. How much was achieved depends on the machine and has wide bounds:
+a busy one may starve the worker until it gives up, which it says and which is right."""
 
 import os
 import random
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -23,6 +27,10 @@ SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
 
 # the heap itself may map and unmap, ten thousand leaks can't hide in this
 SLACK = 24
+# seconds until a wait is in vain: only a failure takes so long
+PATIENCE = 60
+# outcome: reclaimctl's exit status
+HARMLESS = {"reclaimed": 0, "nothing": 0, "refused": 3, "timeout": 1}
 
 
 def exit_of(pid):
@@ -37,21 +45,29 @@ def exit_of(pid):
 class Tally:
     def __init__(self, name, capsys):
         self.name, self.capsys, self.began = name, capsys, time.monotonic()
-        self.outcomes, self.stopped, self.freed, self.called = {}, 0, 0, 0
+        self.outcomes, self.stopped, self.freed, self.called, self.starved = {}, 0, 0, 0, 0
 
     def add(self, t):
         self.outcomes[t.outcome] = self.outcomes.get(t.outcome, 0) + 1
         self.stopped = max(self.stopped, t.doc["stopped_us_max"])
         self.freed += max(t.doc["freed"], 0)
         self.called += t.acted and t.doc["stopped_us_max"] > 0
+        self.starved += not t.acted and any(w in t.reason for w in ("took too long", "did not stop in time"))
 
     @property
     def acted(self):
         return self.outcomes.get("reclaimed", 0) + self.outcomes.get("nothing", 0)
 
+    def must_act(self, share):
+        """At least @share of what the machine had time for was done, and it had time for some."""
+        n = sum(self.outcomes.values()) - self.starved
+        assert self.acted >= n * share and self.acted, f"{self.outcomes}, {self.starved} of them starved, seed {SEED}"
+
     def verdict(self, text):
         with self.capsys.disabled():
-            trims = (f"{' '.join(f'{n} {o}' for o, n in sorted(self.outcomes.items()))}, {self.called} calls made, "
+            starved = f", {self.starved} starved" if self.starved else ""
+            trims = (f"{' '.join(f'{n} {o}' for o, n in sorted(self.outcomes.items()))}{starved}, "
+                     f"{self.called} calls made, "
                      f"{self.freed >> 20} MiB, longest stop {self.stopped} us, ") if self.outcomes else ""
             print(f"\n  {self.name}: {trims}{text}, {time.monotonic() - self.began:.1f} s, seed {SEED}")
 
@@ -70,31 +86,37 @@ def let_go(pid, before, where):
                    for k, v in sig.items() if tid == pid and not now[tid] or now[tid] and now[tid][k] != v]
         return not last
     try:
-        judge.wait_for("the masks", 5, same)
+        judge.wait_for("the masks", PATIENCE, same)
     except AssertionError:
         raise AssertionError(f"{where}: {last}") from None
+
+
+def judge_answer(t, where):
+    assert HARMLESS.get(t.outcome) == t.rc, f"{where}: {t}"
+    assert t.rc == 0 or t.reason, where
 
 
 def one_trim(tally, pid, before, i, timeout="2s"):
     t = judge.trim(pid, f"--timeout={timeout}")
     where = f"{tally.name} trim {i} ({t.outcome}), seed {SEED}"
-    assert t.rc in (0, 3), f"{where}: {t}"
-    assert t.rc == 0 or t.reason, where
+    judge_answer(t, where)
     let_go(pid, before, where)
     tally.add(t)
     return t
 
 
+# name: victim, arguments, timeout, the share of trims that must act. A thread that sleeps is always
+# found, the others are by and by; a call that hasn't returned at the deadline is left to end by itself.
 TRIMMED = {
-    "idle beside three malloc threads": ("heap3", [], "2s", 1.0),
-    "single-threaded malloc loop": ("single", [], "200ms", None),
-    "single-threaded, every malloc function, short sleeps": ("single", ["--all", "--sleep-us=300"], "500ms", None),
-    "registers in user code": ("regs", ["--mode=spin"], "500ms", None),
+    "idle beside three malloc threads": ("heap3", [], "2s", 0.99),
+    "single-threaded malloc loop": ("single", [], "200ms", 0.3),
+    "single-threaded, every malloc function, short sleeps": ("single", ["--all", "--sleep-us=300"], "500ms", 0.3),
+    "registers in user code": ("regs", ["--mode=spin"], "500ms", 0.3),
     "registers in epoll_wait": ("regs", ["--mode=epoll", "--ms=3"], "2s", 0.9),
     "registers in read": ("regs", ["--mode=read", "--ms=3"], "2s", 0.9),
     "registers in nanosleep": ("regs", ["--mode=nanosleep", "--ms=3"], "2s", 0.9),
-    "threads that come and go": ("targets", ["--mode=threads"], "500ms", None),
-    "children that come and go": ("targets", ["--mode=forks"], "500ms", None),
+    "threads that come and go": ("targets", ["--mode=threads"], "500ms", 0.3),
+    "children that come and go": ("targets", ["--mode=forks"], "500ms", 0.3),
 }
 # those that "Done when" names get all of them, the others a third
 MAIN_CASES = ("idle beside three malloc threads", "single-threaded malloc loop")
@@ -112,14 +134,13 @@ def test_trims(start, name, capsys):
         assert not v.get("errors"), f"trim {i}, seed {SEED}: {v.note}"
         assert not v.get("eintr"), f"trim {i}, seed {SEED}: {v.note}"
         if i % 10 == 0 or i == n - 1:
-            v.moves_on(timeout=15)
+            v.moves_on(timeout=PATIENCE)
         time.sleep(waits.random() * 0.003)
     after = v.snapshot()
     v.finish()
     tally.verdict(f"mappings {len(before.maps)} -> {len(after.maps)}, EINTR 0")
     assert len(after.maps) <= len(before.maps) + SLACK
-    if must_act:
-        assert tally.acted >= n * must_act, tally.outcomes
+    tally.must_act(must_act)
 
 
 @pytest.mark.parametrize("program", ["single", "heap3"])
@@ -132,13 +153,13 @@ def test_abandoned(start, program, capsys):
     for i in range(max(N // 3, 30)):
         t = judge.trim(v.pid, f"--timeout={chance.randint(1, 12)}ms")
         where = f"{tally.name} trim {i} ({t.outcome}), seed {SEED}"
-        assert t.outcome in ("reclaimed", "nothing", "refused", "timeout"), f"{where}: {t}"
+        judge_answer(t, where)
         let_go(v.pid, before, where)
         assert not v.get("errors") and not v.get("eintr"), f"{where}: {v.note}"
         tally.add(t)
         if i % 10 == 0:
-            v.moves_on(timeout=15)
-    v.moves_on(timeout=15)
+            v.moves_on(timeout=PATIENCE)
+    v.moves_on(timeout=PATIENCE)
     after = v.snapshot()
     v.finish()
     tally.verdict(f"mappings {len(before.maps)} -> {len(after.maps)}")
@@ -154,7 +175,7 @@ def test_asyncio_server_under_load(capsys):
             one_trim(tally, s.pid, before, i)
             assert not s.errors, s.errors
             if i % 10 == 0:
-                s.moves_on(timeout=15)
+                s.moves_on(timeout=PATIENCE)
             time.sleep(waits.random() * 0.003)
         s.moves_on()
         maps = len(judge.mappings(s.pid))
@@ -162,7 +183,7 @@ def test_asyncio_server_under_load(capsys):
         tally.verdict(f"{counts['requests']} answers all right, slowest {s.slowest * 1000:.0f} ms, "
                       f"mappings {len(before.maps)} -> {maps}")
         assert maps <= len(before.maps) + SLACK
-        assert tally.acted > N * 0.5, tally.outcomes
+        tally.must_act(0.5)
 
 
 KILLED = {
@@ -236,15 +257,15 @@ def test_kill_the_worker(start, name, capsys):
             assert late < 10 * n, "hardly any kill comes in time"
         where = f"kill {kills}, seed {SEED}"
         assert v.alive(), f"{where}: {v.obituary()}"
-        judge.wait_for("no tracer", 5, lambda: not traced(v.pid))
+        judge.wait_for("no tracer", PATIENCE, lambda: not traced(v.pid))
         let_go(v.pid, before, where)
         assert not v.get("errors"), f"{where}: {v.note}"
         assert counted or not v.get("eintr"), f"{where}: {v.note}"
-        v.moves_on(timeout=15)
+        v.moves_on(timeout=PATIENCE)
     eintr = v.get("eintr")
     after = v.snapshot()
     # and after all that it can still be trimmed
-    judge.wait_for("a last trim", 20, lambda: judge.trim(v.pid, "--timeout=2s").rc == 0)
+    judge.wait_for("a last trim", PATIENCE, lambda: judge.trim(v.pid, "--timeout=2s").rc == 0)
     v.moves_on()
     v.finish()
     tally.verdict(f"{kills} kills at work ({late} others came too late), EINTR {eintr}, "
@@ -252,74 +273,172 @@ def test_kill_the_worker(start, name, capsys):
     assert len(after.maps) <= len(before.maps) + SLACK
 
 
+def fresh(v):
+    """Wakes it up and gives it something to trim again; returns how it looks. Whoever was stopped in
+    poll() is in restart_syscall() from then on, in which nobody can be trimmed: the next round
+    would only be refused."""
+    assert v.command("refill")["bad"] == 0
+    v.wait_asleep()
+    return v.snapshot()
+
+
+def judge_murdered(v, before, where):
+    assert v.alive(), f"{where}: {v.obituary()}"
+    judge.wait_for(f"no tracer ({where})", PATIENCE, lambda: not traced(v.pid))
+    try:
+        v.unharmed(before, timeout=PATIENCE)
+    except AssertionError as e:
+        raise AssertionError(f"{where}: {e}") from None
+
+
+def usual_trim(v):
+    """How long reclaimctl takes for it in peace: the median of five."""
+    took = []
+    for _ in range(5):
+        fresh(v)
+        began = time.monotonic()
+        judge.trim(v.pid)
+        took.append(time.monotonic() - began)
+    return sorted(took)[2]
+
+
 def test_reclaimctl_killed_or_interrupted(start, capsys):
     """The one who asked dies: by kill -9, SIGINT or SIGTERM."""
     v = start("bloat", "--count=300000", asleep=True)
-    before, tally, chance = v.snapshot(), Tally("reclaimctl killed", capsys), random.Random(SEED)
-    n = max(KILLS // 6, 10)
+    tally, chance = Tally("reclaimctl killed", capsys), random.Random(SEED)
+    n, at_work, usual = max(KILLS // 6, 10), 0, usual_trim(v)
     for i in range(n):
-        p = judge.subprocess.Popen([judge.CTL, "trim", str(v.pid)], stdout=judge.subprocess.DEVNULL,
-                                   stderr=judge.subprocess.DEVNULL)
-        time.sleep(chance.random() * 0.015)
-        p.send_signal(chance.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM]))
-        p.wait(20)
-        judge.wait_for("no tracer", 10, lambda: not traced(v.pid))
-        v.unharmed(before, timeout=20)
+        before, where = fresh(v), f"reclaimctl killed {i}, seed {SEED}"
+        with judge.subprocess.Popen([judge.CTL, "trim", str(v.pid)], stdout=judge.subprocess.DEVNULL,
+                                    stderr=judge.subprocess.DEVNULL) as p:
+            time.sleep(chance.random() * usual * 1.2)
+            at_work += p.poll() is None
+            p.send_signal(chance.choice([signal.SIGKILL, signal.SIGINT, signal.SIGTERM]))
+            p.wait(PATIENCE)
+        judge_murdered(v, before, where)
     assert v.command("verify")["bad"] == 0
     v.finish()
-    tally.verdict(f"{n} times")
+    tally.verdict(f"{n} times, {at_work} of them at work")
+    assert at_work >= n * 0.2
+
+
+def is_worker(pid):
+    """It runs the worker's program by now, and isn't a copy of reclaimctl that is about to."""
+    try:
+        return os.path.samefile(f"/proc/{pid}/exe", judge.WORKER)
+    except OSError:
+        return False
+
+
+def find_worker(p):
+    """The pid of @p's worker, or None when there is none any more."""
+    children = f"/proc/{p.pid}/task/{p.pid}/children"
+
+    def look():
+        if p.poll() is not None:
+            return "none"
+        with open(children, encoding="ascii") as f:
+            return [int(pid) for pid in f.read().split() if is_worker(pid)]
+    found = judge.wait_for("the worker", PATIENCE, look)
+    return None if found == "none" else found[0]
+
+
+def hang(v, chance, usual):
+    """Asks for a trim and stops its worker at some moment; returns the answer and the seconds until it came."""
+    argv = [judge.CTL, "--json", "trim", "--timeout=100ms", str(v.pid)]
+    with judge.subprocess.Popen(argv, stdout=judge.subprocess.PIPE, stderr=judge.subprocess.PIPE) as p:
+        worker = find_worker(p)
+        time.sleep(chance.random() * usual)
+        if worker and p.poll() is None:
+            try:
+                os.kill(worker, signal.SIGSTOP)
+            except ProcessLookupError:
+                pass
+        began = time.monotonic()
+        out, err = p.communicate(timeout=PATIENCE)
+    done = judge.subprocess.CompletedProcess(argv, p.returncode, out, err)
+    return judge.Trim(judge.Answer(done), v.pid), time.monotonic() - began
+
+
+def hang_several(v, seed, rounds):
+    """Returns how many of @rounds hung before they were done."""
+    chance, hung, usual = random.Random(seed), 0, usual_trim(v)
+    for i in range(rounds):
+        before, where = fresh(v), f"{v.pid}, hang {i}, seed {SEED}"
+        t, took = hang(v, chance, usual)
+        # 0.1 s for the trim, 1 s for an answer, 1 s for the worker to die; the rest is for a busy machine
+        assert took < 10, f"{where}: {took:.1f} s, {t}"
+        judge_answer(t, where)
+        hung += t.outcome == "timeout"
+        judge_murdered(v, before, where)
+    assert v.command("verify")["bad"] == 0
+    v.finish()
+    return hung
 
 
 def test_worker_hangs(start, capsys):
     """The worker stops dead (SIGSTOP) at a random moment: the asker gives up in time and kills it,
     and the target goes on."""
+    tally = Tally("worker hangs", capsys)
+    # mostly waiting, so several at once
+    victims = [start("bloat", "--count=100000", asleep=True) for _ in range(4)]
+    with ThreadPoolExecutor(len(victims)) as pool:
+        hung = sum(pool.map(lambda v: hang_several(v, SEED + v.pid, 4), victims))
+    tally.verdict(f"{4 * len(victims)} times, {hung} of them before it was done")
+    assert hung
+
+
+def test_worker_stopped_at_birth(start, capsys):
+    """Stopped as soon as it is there, when it is still a copy of reclaimctl about to become the worker."""
     v = start("bloat", "--count=100000", asleep=True)
-    before, tally, chance, hung = v.snapshot(), Tally("worker hangs", capsys), random.Random(SEED), 0
-    for i in range(12):
-        p = judge.subprocess.Popen([judge.CTL, "--json", "trim", "--timeout=100ms", str(v.pid)],
-                                   stdout=judge.subprocess.PIPE, stderr=judge.subprocess.PIPE)
-        children = f"/proc/{p.pid}/task/{p.pid}/children"
-        worker = judge.wait_for("the worker", 5, lambda c=children, p=p: open(c, encoding="ascii").read().split()
-                                if p.poll() is None else ["0"])
-        time.sleep(chance.random() * 0.003)
-        if worker != ["0"] and p.poll() is None:
+    tally, early = Tally("worker stopped at birth", capsys), 0
+    for i in range(4):
+        before, where, began = fresh(v), f"stopped at birth {i}, seed {SEED}", time.monotonic()
+        with judge.subprocess.Popen([judge.CTL, "trim", "--timeout=100ms", str(v.pid)],
+                                    stdout=judge.subprocess.DEVNULL, stderr=judge.subprocess.DEVNULL) as p:
+            children = None
+            while not children and p.poll() is None:
+                with open(f"/proc/{p.pid}/task/{p.pid}/children", encoding="ascii") as f:
+                    children = f.read().split()
+            if children:
+                os.kill(int(children[0]), signal.SIGSTOP)
+                early += not is_worker(int(children[0]))
             try:
-                os.kill(int(worker[0]), signal.SIGSTOP)
-            except ProcessLookupError:
-                pass
-        began = time.monotonic()
-        p.stdout, p.stderr = p.communicate(timeout=20)
-        t = judge.Trim(judge.Answer(p), v.pid)
-        assert time.monotonic() - began < 3, f"hang {i}: {t}"
-        assert t.outcome in ("reclaimed", "nothing", "timeout"), f"hang {i}: {t}"
-        assert (t.outcome == "timeout") == (t.rc == 1) and (t.rc == 0 or t.reason), t
-        hung += t.outcome == "timeout"
-        judge.wait_for("no tracer", 5, lambda: not traced(v.pid))
-        v.unharmed(before, timeout=10)
+                p.wait(20)
+            except judge.subprocess.TimeoutExpired:
+                p.kill()
+                if children:
+                    os.kill(int(children[0]), signal.SIGKILL)
+                raise AssertionError(f"{where}: reclaimctl hangs in its start") from None
+        assert time.monotonic() - began < 20, where
+        judge_murdered(v, before, where)
     assert v.command("verify")["bad"] == 0
     v.finish()
-    tally.verdict(f"12 times, {hung} of them before it was done")
-    assert hung
+    tally.verdict(f"4 times, {early} of them before it was the worker")
 
 
 def test_two_at_once(start, capsys):
     """Two askers for one target: one works, the other is refused or comes after it."""
     v = start("bloat", "--count=100000", asleep=True)
-    before, tally = v.snapshot(), Tally("two askers at once", capsys)
-    for i in range(max(N // 10, 10)):
+    tally, n = Tally("two askers at once", capsys), max(N // 10, 10)
+    outcomes = []
+    for i in range(n):
+        before, where = fresh(v), f"two askers {i}, seed {SEED}"
         workers = [workerproto.Worker(workerproto.request(v.pid)) for _ in range(2)]
         try:
-            results = [w.result() for w in workers]
+            results = [w.result(PATIENCE) for w in workers]
         finally:
             for w in workers:
                 w.close()
         for r in results:
-            assert r and r.outcome in (workerproto.RECLAIMED, workerproto.NOTHING, workerproto.REFUSED), r
-            assert r.outcome != workerproto.REFUSED or r.reason
-        v.unharmed(before)
-        v.command("refill")
-        v.wait_asleep()
-        before = v.snapshot()
+            assert r and r.outcome in (workerproto.RECLAIMED, workerproto.NOTHING, workerproto.REFUSED,
+                                       workerproto.TIMEOUT), f"{where}: {r}"
+            assert r.outcome in (workerproto.RECLAIMED, workerproto.NOTHING) or r.reason, f"{where}: {r}"
+        judge_murdered(v, before, where)
+        outcomes += [r.outcome for r in results]
     assert v.command("verify")["bad"] == 0
     v.finish()
-    tally.verdict("no harm")
+    acted = sum(o in (workerproto.RECLAIMED, workerproto.NOTHING) for o in outcomes)
+    tally.verdict(f"{acted} of {2 * n} trimmed, no harm")
+    assert acted >= n * 0.8, outcomes
+    assert outcomes.count(workerproto.TIMEOUT) <= n * 0.1, outcomes

@@ -235,7 +235,8 @@ static void test_status(void **state)
 
 static void test_remedies(void **state)
 {
-	static const char *const wrong[] = { "", ",", "trim,", "tri", "trims", "trim,,cold", "TRIM", "\033c" };
+	static const char *const wrong[] = { "",	   ",",	   "trim,",	"tri",	"trims",
+					     "trim,,cold", "TRIM", "auto,trim", "\033c" };
 	uint32_t bits = 77;
 	char why[200];
 
@@ -249,7 +250,9 @@ static void test_remedies(void **state)
 	assert_null(trim_remedy_missing(bits));
 	assert_int_equal(trim_remedies_parse("pageout,trim,collect", &bits, why, sizeof(why)), 0);
 	assert_int_equal(bits, WORKER_REMEDY_PAGEOUT | WORKER_REMEDY_TRIM | WORKER_REMEDY_COLLECT);
-	assert_string_equal(trim_remedy_missing(bits), "collect");
+	assert_string_equal(trim_remedy_missing(bits), "pageout");
+	assert_int_equal(trim_remedies_parse("auto", &bits, why, sizeof(why)), 0);
+	assert_int_equal(bits, 0);
 	assert_string_equal(trim_remedy_name(WORKER_REMEDY_PURGE), "purge");
 	assert_int_equal(trim_remedies_parse("tirm", &bits, why, sizeof(why)), -EINVAL);
 	assert_string_equal(why, "unknown remedy 'tirm': did you mean 'trim'?");

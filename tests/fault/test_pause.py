@@ -1,0 +1,83 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The worker is stopped (SIGSTOP) before and after each single operation on a
+tracee, in turn, and goes on a moment later (fault build). The target must be
+none the worse for it, and the work must be done in the end."""
+
+import os
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+import judge
+
+LIMIT = int(os.environ.get("RECLAIM_FAULT_LIMIT", 600))
+PAUSE = float(os.environ.get("RECLAIM_FAULT_PAUSE", 0.05))
+
+TARGETS = {
+    "registers in read": ("regs", ["--mode=read", "--ms=10"]),
+    "idle beside malloc": ("heap3", ["--threads=2"]),
+}
+
+
+class Waker(threading.Thread):
+    """Lets the worker that stops itself go on, once."""
+
+    def __init__(self, ctl_pid):
+        super().__init__(daemon=True)
+        self.ctl_pid, self.woken, self.ended = ctl_pid, 0, threading.Event()
+
+    def children(self, pid):
+        try:
+            text = Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii")
+        except OSError:
+            return []
+        found = [int(c) for c in text.split()]
+        return found + [g for c in found for g in self.children(c)]
+
+    def run(self):
+        while not self.ended.wait(0.002):
+            for pid in self.children(self.ctl_pid):
+                if judge.state(pid) == "T":
+                    time.sleep(PAUSE)
+                    os.kill(pid, signal.SIGCONT)
+                    self.woken += 1
+
+
+def paused_trim(victim, when, k):
+    # our own children: reclaimctl is one while it runs
+    waker = Waker(os.getpid())
+    waker.children = lambda pid, find=waker.children: [c for c in find(pid) if c != victim.pid]
+    waker.start()
+    try:
+        return judge.trim(victim.pid, "--remedy=trim", "--timeout=5s", env={"RECLAIM_FAULT": f"{when}:{k}"}), waker
+    finally:
+        waker.ended.set()
+        waker.join()
+
+
+@pytest.mark.parametrize("when", ["pause", "pause-after"])
+@pytest.mark.parametrize("name", TARGETS)
+def test_paused(start, name, when, capsys):
+    program, args = TARGETS[name]
+    v = start(program, *args)
+    v.moves_on()
+    before, k, paused = v.snapshot(), 1, 0
+    while k < LIMIT:
+        t, waker = paused_trim(v, when, k)
+        where = f"{when}:{k}, {t}"
+        assert v.alive(), f"{where}: {v.obituary()}"
+        v.moves_on(rounds=2)
+        v.unharmed(before, quiet=False)
+        assert not v.get("eintr"), where
+        assert t.acted or t.outcome == "refused", where
+        if not waker.woken:
+            break
+        paused += 1
+        k += 1
+    with capsys.disabled():
+        print(f"\n  {name}, {when}: paused at {paused} operations")
+    assert 5 < paused < LIMIT - 1
+    v.finish()
