@@ -186,6 +186,9 @@ int lease_begin(struct inject *inj, const struct lease_code *code, const struct 
 	if (r == -ESRCH)
 		l->inj->state = INJECT_RELEASED;
 	l->stopped_ns = inject_stopped_ns(l->inj);
+	/* It still stands in our stop, which no wait would report again: let go, it finishes by itself. */
+	if (r < 0 && l->inj->state == INJECT_COMMITTED)
+		inject_release(l->inj, NULL, 0);
 	if (r < 0)
 		lease_close(TAKE_PTR(l));
 	else

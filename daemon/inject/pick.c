@@ -242,6 +242,7 @@ static int pick_try(struct pick *p, const struct candidate *c)
 	if (r == 0) {
 		p->found.tid = c->tid;
 		p->found.asleep = c->rank != 0;
+		p->found.restarts = c->rank == RESTART_RANK_ANEW;
 		p->found.where = c->rank ? restart_name(c->nr) : "user code";
 		p->found.inj = TAKE_PTR(inj);
 		return 0;

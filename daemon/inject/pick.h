@@ -42,6 +42,7 @@ struct inject_found {
 	struct inject_stack stack;
 	pid_t tid;
 	bool asleep;
+	bool restarts; /* in a call whose relative timeout begins anew after a chain */
 	const char *where; /* name of the call it sleeps in, or "user code" */
 	uint64_t looks; /* stops that were needed, this one included */
 	uint64_t longest_ns; /* longest of the earlier stops */

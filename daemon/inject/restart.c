@@ -26,7 +26,7 @@
  */
 #define RANK_BEST 1
 #define RANK_GOOD 2
-#define RANK_RESTARTS 3
+#define RANK_RESTARTS RESTART_RANK_ANEW
 
 static unsigned int rank_recvfrom(const uint64_t *args)
 {

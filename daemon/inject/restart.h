@@ -48,6 +48,7 @@ long restart_original(const uint8_t code[ARCH_SYSCALL_CODE]);
  * management, ioctl, anything unknown, and calls that would return early with
  * part of their result because of the stop (MSG_WAITALL, writes).
  */
+#define RESTART_RANK_ANEW 3 /* a relative timeout begins anew */
 unsigned int restart_rank(long nr, const uint64_t args[RESTART_ARGS]);
 
 /* Name of a known call, else "a system call". */

@@ -17,8 +17,8 @@ static const uint64_t pin_limits[PYMALLOC_PINS] = { 64, 512, 4096, 16384, 65536,
 int pymalloc_vector(struct target *t, const struct cpython *py, uint64_t *ret_arenas, uint32_t *ret_max)
 {
 	for (unsigned int i = 0; i < VECTOR_TRIES; i++) {
-		uint64_t v, again;
-		uint32_t n;
+		uint64_t v = 0, again = 0;
+		uint32_t n = 0;
 		int r = cpython_peek(t, py->arenas_at, &v, sizeof(v));
 
 		if (r == 0)

@@ -21,6 +21,7 @@
 #define PURGE_BYTES_MAX (64ull << 20)
 #define PURGE_SEARCH_NS 2000000000ull
 #define PURGE_OTHERS_NS 20000000ull
+#define PURGE_REST_NS 60000000
 #define PURGE_LOCK_NS 300000000ull /* how long we wait for the thread to get the lock */
 #define PURGE_END_NS 2000000000ull
 #define PURGE_FAILURES_MAX 12 /* in a row */
@@ -36,6 +37,7 @@ struct purge_run {
 	struct inject_search search;
 	uint64_t stop_ns;
 	unsigned int failures; /* in a row */
+	uint64_t rested_ns; /* when a thread whose timeouts begin anew was last left alone */
 	/* the account */
 	uint64_t rounds, given_up, ranges;
 	uint64_t longest_stop_ns, longest_hold_ns, total_ns;
@@ -160,6 +162,26 @@ static int purge_find(struct purge_run *run, bool gil, struct inject_found *ret_
 	return r == -EAGAIN ? -EUSERS : r;
 }
 
+/*
+ * A sleep with a relative timeout begins anew after each round, and would not
+ * end before the purge does. So that the timeouts of event loops come, such a
+ * thread is left alone for as long as it was kept busy.
+ */
+static void purge_rest(struct purge_run *run, const struct inject_found *found)
+{
+	const struct timespec rest = { .tv_nsec = PURGE_REST_NS };
+	uint64_t now = clock_ns();
+
+	if (!found->restarts || !run->rested_ns || now - run->rested_ns > 4 * PURGE_REST_NS) {
+		run->rested_ns = now;
+		return;
+	}
+	if (now - run->rested_ns < PURGE_REST_NS)
+		return;
+	(void)nanosleep(&rest, NULL);
+	run->rested_ns = clock_ns();
+}
+
 /* What a round can fail of, beyond what a call can. */
 static void purge_round_failed(int r, const char *why, bool gil, struct remedy_result *ret)
 {
@@ -189,10 +211,12 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 	struct inject_found found = { .inj = NULL };
 	const char *why = NULL;
 	bool applied = false;
+	uint64_t since;
 	int r = purge_find(run, gil, &found, ret);
 
 	if (r < 0)
 		return r;
+	since = clock_ns() - inject_stopped_ns(found.inj);
 	r = lease_begin(found.inj, gil ? &run->plan->gil : &run->plan->arena, &found.stack, &req, &lease, &why);
 	inject_close(found.inj);
 	/* Of no use now, perhaps later: the others first. */
@@ -200,8 +224,12 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 		run->search.avoid[run->search.navoid++] = found.tid;
 	if (r == 0)
 		r = purge_hold(run, lease, &applied);
+	/* No account of its own: all of it, until the thread was let go at the latest. */
+	if (r < 0)
+		run->longest_stop_ns = MAX(run->longest_stop_ns, clock_ns() - since);
 	if (r < 0)
 		purge_round_failed(r, why, gil, ret);
+	purge_rest(run, &found);
 	return r;
 }
 
@@ -229,10 +257,17 @@ static enum purge_step purge_judge(struct purge_run *run, bool gil, int r)
 		return PURGE_GO_ON;
 	case -EAGAIN:
 	case -ETIME:
-	case -ETIMEDOUT:
 	case -EDEADLK:
 	case -ENOSPC:
 	case -EBADMSG:
+		break;
+	case -ETIMEDOUT:
+		/* A thread waits for Python's lock now, whoever holds it: no other one must join it. */
+		if (gil) {
+			run->given_up++;
+			run->ask.applied = 0;
+			return purge_skip(run);
+		}
 		break;
 	case -EUSERS:
 		/* Without a thread for malloc's lock there is none for any lock. */
@@ -359,18 +394,21 @@ static void purge_run(const struct remedy_site *site, const struct remedy_plan *
 /* Retired pools are paid for in address space: not where that is short, or charged for. */
 static bool purge_may_grow(const struct remedy_site *site)
 {
-	static const char limit[] = "\nMax address space";
+	/* The second counts private anonymous mappings since Linux 4.7. */
+	static const char *const limits[] = { "\nMax address space", "\nMax data size" };
 	char text[4096];
-	const char *line;
 
 	if (procfs_read(site->target->piddir, "limits", text, sizeof(text)) <= 0)
 		return false;
-	line = strstr(text, limit);
-	if (!line)
-		return false;
-	line += strlen(limit);
-	if (strncmp(line + strspn(line, " "), "unlimited", 9) != 0)
-		return false;
+	for (size_t i = 0; i < ARRAY_SIZE(limits); i++) {
+		const char *line = strstr(text, limits[i]);
+
+		if (!line)
+			return false;
+		line += strlen(limits[i]);
+		if (strncmp(line + strspn(line, " "), "unlimited", 9) != 0)
+			return false;
+	}
 	/* 2: each mapping is charged for, whether it is used or not */
 	return procfs_read(site->target->piddir, "../sys/vm/overcommit_memory", text, sizeof(text)) > 0 && *text != '2';
 }

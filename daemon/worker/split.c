@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <sys/uio.h>
 
+#include "base/clock.h"
 #include "base/pstat.h"
 
 #ifndef MADV_COLD
@@ -64,7 +65,8 @@ size_t split_run(const struct reader *reader, pid_t pid, int piddir, uint64_t de
 	int n;
 
 	*ret_failed = pidfd < 0;
-	while (pidfd >= 0 && (n = split_some(reader, pidfd, deadline_ns, ret_failed)) > 0)
+	/* The reader isn't trusted to come to an end. */
+	while (pidfd >= 0 && clock_ns() < deadline_ns && (n = split_some(reader, pidfd, deadline_ns, ret_failed)) > 0)
 		total += (size_t)n;
 	return total;
 }
