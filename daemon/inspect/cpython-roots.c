@@ -285,8 +285,8 @@ static void roots_arena_size(struct target *t, struct cpython *py, const struct 
 
 static int roots_of_state(struct target *t, struct cpython *py, const struct table *tab)
 {
-	uint64_t v;
-	uint32_t n;
+	uint64_t v = 0;
+	uint32_t n = 0;
 	int r;
 
 	py->arenas_at = tab->address + STATE_ARENAS;

@@ -55,6 +55,7 @@ class Alloc:
     def settle(self):
         judge.wait_for("it to sleep in pause()", 20, lambda: judge.state(self.pid) == "S" and (
             judge.syscall_of(self.pid) or [0])[0] == PAUSE)
+        judge.wait_for("its threads to sleep", 20, lambda: all(judge.asleep(self.pid, t) for t in judge.tids(self.pid)))
 
     def statistics(self):
         """As a dict like the reader's, from sys._debugmallocstats()."""

@@ -44,9 +44,14 @@ def pattern_threads():
     def work(n):
         mine = [{j: text(j)} for j in range(n)]
         del mine[::2]
-        threading.Event().wait()
+        done.release()
+        forever.acquire()
+    done, forever = threading.Semaphore(0), threading.Lock()
+    forever.acquire()
     for n in range(8):
         threading.Thread(target=work, args=(1000 * n,), daemon=True).start()
+    for n in range(8):
+        done.acquire()
     return [bytes(i % 500) for i in range(20000)]
 
 
