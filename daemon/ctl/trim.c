@@ -36,8 +36,7 @@ static const struct option_spec trim_options[] = {
 	  AT(remedies), "a list of remedies", NULL },
 	{ "dry-run", 0, NULL, "Say what would happen; the target is never stopped", option_flag, AT(dry_run), NULL,
 	  NULL },
-	{ "max-stop", 0, "TIME",
-	  "Longest pause of the target: purge keeps to it, trim is refused when it may take longer", option_time,
+	{ "max-stop", 0, "TIME", "Longest pause: purge aims at it, trim is refused when it expects more", option_time,
 	  AT(max_stop), "a time such as 2ms", NULL },
 	{ "timeout", 0, "TIME", "For each target, 1ms to 1h (10s)", option_time, AT(timeout), "a time such as 10s",
 	  NULL },
@@ -292,7 +291,7 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 const struct verb verb_trim = {
 	.name = "trim",
 	.args = "PID... | --unit=UNIT | --cgroup=PATH | --all",
-	.help = "Give memory back: by the target's own malloc_trim(), by purging what its allocators hold free",
+	.help = "Give memory back: by the target's own malloc_trim(), by purging its allocators",
 	.details =
 		"One target after another, one thread of each; a pid given twice counts once.\n"
 		"--unit and --cgroup leave out reclaimctl itself; --all also its ancestors and pid 1. In these forms\n"
