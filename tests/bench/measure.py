@@ -20,6 +20,7 @@ class Command:
     status: int
     out: str
     err: str
+    rss: int  # bytes at most, of itself or the largest of its children
 
 
 def _text(fd):
@@ -50,6 +51,7 @@ def run(argv):
             status=os.waitstatus_to_exitcode(status),
             out=_text(out),
             err=_text(err),
+            rss=usage.ru_maxrss * 1024,
         )
     except OSError as error:
         raise Failure(f"{os.path.basename(argv[0])}: {error.strerror}") from error
@@ -67,18 +69,18 @@ def run_ok(argv):
     return done
 
 
-def alternate(runs, contestants):
+def alternate(runs, contestants, warm=True):
     """Measures all contestants in the same rounds, another one first each time.
 
     contestants: name -> function that returns a dict of figures. One round
-    before the first warms caches and doesn't count. A measurement may fail in
+    before the first warms caches and doesn't count, unless warm is false. A measurement may fail in
     one round of ten at most: more than that is no result.
     Returns name -> list of dicts, and name -> reasons of failures.
     """
     names = list(contestants)
     samples = {name: [] for name in names}
     failures = {name: [] for name in names}
-    for turn in range(-1, runs):
+    for turn in range(-1 if warm else 0, runs):
         shift = turn % len(names)
         for name in names[shift:] + names[:shift]:
             try:

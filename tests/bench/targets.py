@@ -31,10 +31,12 @@ def rss(pid):
 
 
 class Bloat:
-    """The program that bloats."""
+    """A program that bloats, and answers commands."""
+
+    program = "bloat"
 
     def __init__(self, build, **options):
-        argv = [f"{build}/bench/bloat", *(f"{key}={value}" for key, value in options.items())]
+        argv = [f"{build}/bench/{self.program}", *(f"{key}={value}" for key, value in options.items())]
         self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
         self.pid = self.process.pid
         self.selector = selectors.DefaultSelector()
@@ -82,6 +84,16 @@ class Bloat:
 
     def rss(self):
         return rss(self.pid)
+
+
+class Arenas(Bloat):
+    """One whose threads go on allocating, and tell how long they had to wait."""
+
+    program = "arenas"
+
+    def waits(self):
+        """Since the last time, in us: how many, 99th percentile, longest; longest call."""
+        return [int(number) for number in self.ask("waits")]
 
 
 class Crowd:

@@ -17,24 +17,7 @@
 #include <sys/prctl.h>
 #include <unistd.h>
 
-/*
- * Bound to the symbol versions of old, which every glibc has (in 2.31 some of
- * them in libpthread, which is then preloaded).
- */
-__asm__(".symver pthread_create, pthread_create@GLIBC_2.2.5");
-__asm__(".symver old_start_main, __libc_start_main@GLIBC_2.2.5");
-
-int old_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
-		   void (*rtld_fini)(void), void *stack_end);
-__attribute__((visibility("hidden"))) int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv,
-							    void (*init)(void), void (*fini)(void),
-							    void (*rtld_fini)(void), void *stack_end);
-
-int __libc_start_main(int (*main)(int, char **, char **), int argc, char **argv, void (*init)(void), void (*fini)(void),
-		      void (*rtld_fini)(void), void *stack_end)
-{
-	return old_start_main(main, argc, argv, init, fini, rtld_fini, stack_end);
-}
+#include "oldsyms.h"
 
 #define BLOCKS_MAX 4000000
 
