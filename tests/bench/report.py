@@ -68,6 +68,8 @@ def judge(row):
         return None, False
     if row.target.kind == "ratio":
         return ratio, ratio >= row.target.value
+    if row.target.kind == "above":
+        return ratio, 1 / ratio - 1 <= row.target.value
     return ratio, abs(1 / ratio - 1) <= row.target.value
 
 
@@ -108,9 +110,10 @@ def goal(document_row):
     if not target:
         return "", ""
     words = {
-        "ratio": lambda v: f">= {v:g}x",
+        "ratio": lambda v: f">= {v:.3g}x",
         "max": lambda v: f"<= {amount(v, document_row['unit'])}",
         "within": lambda v: f"within {v:.0%}",
+        "above": lambda v: f"<= +{v:.0%}",
     }[target["kind"]](target["value"])
     return words, "reached" if document_row["reached"] else "MISSED"
 
@@ -119,7 +122,7 @@ def times(document_row):
     ratio = document_row["ratio"]
     if ratio is None:
         return ""
-    if document_row["target"] and document_row["target"]["kind"] == "within":
+    if document_row["target"] and document_row["target"]["kind"] in ("within", "above"):
         return f"{(1 / ratio - 1) * 100:+.2f} %"
     return f"{ratio:.1f}x"
 

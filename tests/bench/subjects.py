@@ -37,7 +37,7 @@ NOBODY = "nobody"
 
 @dataclass
 class Target:
-    """What is to be reached: "ratio" at least, "max" at most, "within" of the peer."""
+    """To be reached: "ratio" at least, "max" at most, "within" so much of the peer, so much "above" it at most."""
 
     kind: str
     value: float
