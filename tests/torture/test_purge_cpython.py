@@ -23,7 +23,8 @@ PERIOD = 0.1
 ENOUGH = 10 if LONG else 3  # seconds
 LIMIT = 1200
 GONE = 5  # reclaimctl's exit status
-REMEDIES = (["--remedy=purge", "--depth=normal"], ["--remedy=trim"], ["--remedy=purge", "--depth=deep"])
+REMEDIES = (["--remedy=purge", "--depth=normal"], ["--remedy=trim"], ["--remedy=purge", "--depth=deep"],
+            ["--remedy=collect"])
 # A thread asleep beside the one that works: without one, a busy Python's global lock can't be had.
 DRIVER = "import _thread, time, unittest; _thread.start_new_thread(time.sleep, (10**6,)); unittest.main(module=None)"
 # "test_append (test.test_list.ListTest.test_append) ... ok"; some print in between
