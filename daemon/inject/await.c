@@ -10,6 +10,7 @@
 
 #include "base/clock.h"
 #include "base/procfs.h"
+#include "base/pstatus.h"
 #include "inject/session.h"
 #include "inject/trace.h"
 
@@ -67,6 +68,28 @@ static void await_undo(struct inject *inj)
 	inject_release(inj, NULL, 0);
 }
 
+/*
+ * The chain is over, and the thread does whatever it does. Usually the
+ * notifier tells; but when any thread of the target sets that signal's action
+ * to its default, the kernel throws away what is queued (do_sigaction). The
+ * mask tells too: nobody but a chain blocks signals as a chain does.
+ */
+bool inject_is_back(const struct inject *inj)
+{
+	uint64_t mask;
+
+	return trace_getsigmask(inj->tid, &mask) == 0 && !chain_blocks(mask);
+}
+
+/* The same, seen from outside. */
+static bool await_seems_back(const struct inject *inj)
+{
+	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
+	struct pstatus st;
+
+	return dir >= 0 && pstatus_read(dir, &st) == 0 && !chain_blocks(st.sig_blk);
+}
+
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs)
 {
 	return regs->rip == inj->cont.regs.rip && regs->rsp == inj->cont.regs.rsp;
@@ -97,7 +120,8 @@ int inject_handle_stop(struct inject *inj, int status)
 		await_finish(inj, sig);
 		return 0;
 	}
-	if (await_is_fault(inj, sig)) {
+	/* One of a thread that is back is the program's own. */
+	if (await_is_fault(inj, sig) && !inject_is_back(inj)) {
 		await_undo(inj);
 		return -EFAULT;
 	}
@@ -112,6 +136,11 @@ static bool await_sleeps(const struct inject *inj)
 
 	(void)snprintf(path, sizeof(path), "task/%d/syscall", inj->tid);
 	return procfs_read(inj->target->piddir, path, text, sizeof(text)) > 0 && strtol(text, NULL, 10) == SYS_futex;
+}
+
+static bool await_needs_look(const struct inject *inj)
+{
+	return (inj->revoke_below && await_sleeps(inj)) || await_seems_back(inj);
 }
 
 /* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
@@ -142,6 +171,11 @@ int inject_call_back(struct inject *inj, bool last)
 		r = inject_handle_stop(inj, status);
 		return r == 1 && last ? -EINPROGRESS : r;
 	}
+	if (inject_is_back(inj)) {
+		inject_let_go(inj);
+		inj->done_ns = inj->release_ns;
+		return 0;
+	}
 	r = trace_getregs(inj->tid, &regs);
 	if (r < 0)
 		return r;
@@ -167,7 +201,7 @@ int inject_await(struct inject *inj, uint64_t deadline_ns)
 		else if (r == -ETIMEDOUT && clock_ns() >= deadline_ns)
 			r = inject_call_back(inj, true);
 		else if (r == -ETIMEDOUT)
-			r = inj->revoke_below && await_sleeps(inj) ? inject_call_back(inj, false) : 1;
+			r = await_needs_look(inj) ? inject_call_back(inj, false) : 1;
 		if (r == -ESRCH)
 			inj->state = INJECT_RELEASED;
 		if (r <= 0)

@@ -21,6 +21,7 @@
 #define RECLAIM_INJECT_CHAIN_H
 
 #include <signal.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -93,6 +94,17 @@ struct chain_frame {
 #define CHAIN_SIGMASK                                                                                           \
 	(~((1ull << (SIGSEGV - 1)) | (1ull << (SIGBUS - 1)) | (1ull << (SIGFPE - 1)) | (1ull << (SIGILL - 1)) | \
 	   (1ull << (SIGSYS - 1)) | (1ull << (SIGTRAP - 1)) | (1ull << (CHAIN_SIGSETXID - 1))))
+
+/*
+ * Is @mask, of a thread, that of a chain? glibc's handler of CHAIN_SIGSETXID
+ * blocks that one while it runs; SIGKILL and SIGSTOP nobody can block.
+ */
+static inline bool chain_blocks(uint64_t mask)
+{
+	const uint64_t any = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (CHAIN_SIGSETXID - 1);
+
+	return (mask | any) == (CHAIN_SIGMASK | any);
+}
 
 /*
  * Builds the image for @ncalls calls below @stack (the thread's rsp; the red

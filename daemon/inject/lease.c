@@ -96,7 +96,7 @@ static void lease_release(struct lease *l)
 			continue;
 		}
 		if (r == 0 && EVENT(status) == PTRACE_EVENT_STOP)
-			inject_release(inj, NULL, 0);
+			inject_let_go(inj);
 		else if (r == 0 && (r = inject_handle_stop(inj, status)) == 1)
 			r = 0;
 	}
@@ -331,6 +331,13 @@ static int lease_stop_in_wait(struct lease *l, struct user_regs_struct *ret)
 	if (r < 0)
 		return r;
 	r = trace_getregs(l->inj->tid, ret);
+	if (r == 0 && inject_is_back(l->inj)) {
+		inject_let_go(l->inj);
+		l->over = true;
+		l->end_ns = l->inj->release_ns;
+		guard_close(&l->guard);
+		return -ETIME;
+	}
 	if (r == 0 && !lease_waits(l, ret)) {
 		l->over = true;
 		r = trace_cont(l->inj->tid, 0);

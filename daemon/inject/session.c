@@ -31,6 +31,18 @@ void inject_release(struct inject *inj, const struct user_regs_struct *regs, int
 	inj->release_ns = clock_ns();
 }
 
+/* Where it stands may be long after its chain, in a call that the kernel never restarts. */
+void inject_let_go(struct inject *inj)
+{
+	struct user_regs_struct regs;
+	bool mend = inject_is_back(inj) && trace_getregs(inj->tid, &regs) == 0 &&
+		    restart_classify(&regs) == RESTART_NEVER;
+
+	if (mend)
+		arch_undecide_syscall(&regs);
+	inject_release(inj, mend ? &regs : NULL, 0);
+}
+
 int inject_open_thread(const struct inject_target *target, pid_t tid)
 {
 	char path[sizeof("task/-2147483648")];

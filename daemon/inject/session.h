@@ -84,9 +84,15 @@ int inject_handle_stop(struct inject *inj, int status) __must_check;
 
 /*
  * Takes the chain back when it only waits for a lock (-EDEADLK), else lets the
- * thread go for good (-EINPROGRESS) when @last, or on (1).
+ * thread go for good (-EINPROGRESS) when @last, or on (1). 0 when it is back already.
  */
 int inject_call_back(struct inject *inj, bool last) __must_check;
+
+/* Of a thread that stands still: has its chain ended, whether or not anybody has told us? */
+bool inject_is_back(const struct inject *inj);
+
+/* Detaches a committed thread from a stop of ours: it finishes its chain, or goes on as if we had not stopped it. */
+void inject_let_go(struct inject *inj);
 
 /* Does the thread stand where the chain leaves it? */
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs);

@@ -90,3 +90,16 @@ def test_job_control(start, name, args):
         v.unharmed(before, quiet=False)
     # regs may count one EINTR: epoll_wait itself returns it after a real stop and continue
     v.finish()
+
+
+@pytest.mark.parametrize("mode", ["epoll", "cond"])
+def test_signals_reset_meanwhile(start, mode):
+    """The signal by which a chain reports its end can be thrown away by the target. Then the thread
+    is back without our knowing: whatever it does by then, it must not be put where it was before."""
+    v = start("forgets", f"--mode={mode}")
+    outcomes = [judge.trim(v.pid, "--remedy=trim", "--timeout=2s").outcome for _ in range(10)]
+    assert v.get("eintr") == 0, v.note
+    if mode == "cond":
+        v.moves_on(rounds=20)
+    assert set(outcomes) <= {"reclaimed", "nothing"}, outcomes
+    v.finish()
