@@ -244,6 +244,7 @@ static int collect_call(const struct remedy_site *site, const struct remedy_plan
 		r = inject_call(found->inj, &plan->code, &found->stack, calls, ARRAY_SIZE(calls), site->deadline_ns,
 				times, ret_why);
 	}
+	times->stopped_ns = inject_stopped_ns(found->inj);
 	inject_close(found->inj);
 	return r;
 }
@@ -262,6 +263,7 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 	struct inject_found found = { .inj = NULL };
 	struct inject_times times = { 0 };
 	const char *why = NULL;
+	uint64_t stopped_ns = 0;
 	int r, called = 0;
 
 	if (collect_too_long(site, ret))
@@ -269,16 +271,18 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 	growth_look(site->target, &growth);
 	for (unsigned int tries = 0;; tries++) {
 		r = inject_pick(site->target, &prover, &search, &found);
+		stopped_ns = MAX(stopped_ns, found.longest_ns);
 		if (r < 0)
 			break;
 		called = collect_call(site, plan, &found, &times, &why);
+		stopped_ns = MAX(stopped_ns, times.stopped_ns);
 		if (called != -EAGAIN || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
 			break;
 		if (found.asleep && search.navoid < INJECT_AVOID_MAX)
 			search.avoid[search.navoid++] = found.tid;
 		(void)nanosleep(&pause, NULL);
 	}
-	ret->stopped_ns = MAX(times.stopped_ns, found.longest_ns);
+	ret->stopped_ns = stopped_ns;
 	ret->call_ns = times.call_ns;
 	if (called < 0) {
 		attempt_call_failed(called, why, "the collection", ret);

@@ -232,3 +232,14 @@ def test_second_allocator_loaded_privately(start, special):
     # the other allocator's own background threads may do what they like
     v.unharmed(before, quiet=len(judge.tids(v.pid)) == 1)
     v.finish()
+
+
+def test_stopped_in_vain(start):
+    """A thread that was stopped, and then could not be used, stood still all the same."""
+    v = start("targets", "--mode=all-caught", asleep=True)
+    before = voluntary(v.pid, v.pid)
+    t = judge.trim(v.pid, "--remedy=trim")
+    assert t.rc == 3 and "SIGURG" in t.reason, t
+    assert voluntary(v.pid, v.pid) > before, "it was not stopped"
+    assert t.doc["stopped_us_max"] > 0 and t.doc["steps"][0]["stopped_us"] > 0, t.doc
+    v.finish()
