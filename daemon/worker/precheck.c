@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <linux/kcmp.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -91,6 +92,19 @@ static char precheck_settled_state(const struct subject *s)
 	return state;
 }
 
+/*
+ * A frozen control group (cgroup.freeze) shows as S. Its threads let themselves
+ * be stopped, but what they are sent to do only freezes halfway. Nobody else
+ * sleeps in get_signal(), into which compilers put do_freezer_trap().
+ */
+static bool precheck_frozen(const struct subject *s)
+{
+	char text[64];
+
+	return s->status.state == 'S' && procfs_read(s->piddir, "wchan", text, sizeof(text)) > 0 &&
+	       (!strcmp(text, "get_signal") || !strcmp(text, "do_freezer_trap"));
+}
+
 static bool precheck_state(const struct subject *s, char *why, size_t size)
 {
 	const char state = precheck_settled_state(s);
@@ -108,6 +122,10 @@ static bool precheck_state(const struct subject *s, char *why, size_t size)
 			text_format(why, size, "%s", states[i].why);
 			return false;
 		}
+	}
+	if (precheck_frozen(s)) {
+		text_format(why, size, "it is frozen (cgroup.freeze): thaw it first");
+		return false;
 	}
 	return true;
 }

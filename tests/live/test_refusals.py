@@ -183,6 +183,36 @@ def test_stopped(start):
     v.finish()
 
 
+def test_frozen(start):
+    """A frozen control group looks asleep (state S); a call into it would freeze halfway."""
+    top = [Path(m[1]) for m in map(str.split, Path("/proc/self/mounts").read_text().splitlines()) if m[2] == "cgroup2"]
+    if not top:
+        pytest.skip("no cgroup2 file system")
+    own = Path("/proc/self/cgroup").read_text().split("0::")[1].splitlines()[0]
+    home, group = top[0] / own.lstrip("/"), top[0] / own.lstrip("/") / f"reclaim-test-{os.getpid()}"
+    try:
+        group.mkdir()
+    except OSError as e:
+        pytest.skip(f"no control group can be made: {e}")
+    v = start("plain", asleep=True)
+    try:
+        (group / "cgroup.procs").write_text(str(v.pid))
+        (group / "cgroup.freeze").write_text("1")
+        judge.wait_for("it to freeze", 30, lambda: "frozen 1" in (group / "cgroup.events").read_text())
+        refused_unharmed(v, "frozen")
+        (group / "cgroup.freeze").write_text("0")
+        judge.wait_for("it to thaw", 30, lambda: "frozen 0" in (group / "cgroup.events").read_text())
+        v.wait_asleep()
+        assert judge.trim(v.pid).acted
+        v.finish()
+    finally:
+        (group / "cgroup.freeze").write_text("0")
+        if v.alive():
+            (home / "cgroup.procs").write_text(str(v.pid))
+        judge.wait_for("the group to be empty", 10, lambda: not (group / "cgroup.procs").read_text())
+        group.rmdir()
+
+
 def test_vfork_parent_and_child(start):
     """The parent is in D state until the child ends, and the child runs on its memory."""
     v = start("targets", "--mode=vfork")
