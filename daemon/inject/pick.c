@@ -12,6 +12,7 @@
 #include "base/parse.h"
 #include "base/procfs.h"
 #include "base/pstat.h"
+#include "inject/partial.h"
 #include "inject/restart.h"
 #include "inject/session.h"
 
@@ -130,6 +131,12 @@ static bool pick_is_avoided(const struct pick *p, pid_t tid)
 	return false;
 }
 
+static bool pick_reads_several(const struct pick *p, long nr, uint64_t fd)
+{
+	return (nr == SYS_read || nr == SYS_readv || nr == SYS_recvfrom || nr == SYS_recvmsg) &&
+	       partial_read(p->target, fd);
+}
+
 static int pick_look(struct pick *p, pid_t tid)
 {
 	struct candidate c = { .tid = tid };
@@ -148,6 +155,8 @@ static int pick_look(struct pick *p, pid_t tid)
 	if (c.nr == SYS_futex && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
 		return 0;
 	if (c.rank && tid != p->target->pid && p->nseen++ < p->nskip)
+		return 0;
+	if (c.rank && pick_reads_several(p, c.nr, args[0]))
 		return 0;
 	if (c.rank)
 		pick_insert(p->sleeping, &p->nsleeping, &c, p->target->pid);

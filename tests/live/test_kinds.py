@@ -3,7 +3,9 @@
 
 import os
 import shutil
+import socket
 import subprocess
+import time
 from pathlib import Path
 
 import pytest
@@ -243,3 +245,42 @@ def test_stopped_in_vain(start):
     assert voluntary(v.pid, v.pid) > before, "it was not stopped"
     assert t.doc["stopped_us_max"] > 0 and t.doc["steps"][0]["stopped_us"] > 0, t.doc
     v.finish()
+
+
+# argv: the file's number; sets what it waits for, and reads once
+READS = """
+import os, socket, sys, termios
+fd, how = int(sys.argv[1]), sys.argv[2]
+if how == "terminal":
+    a = termios.tcgetattr(fd)
+    a[3] &= ~termios.ICANON
+    a[6][termios.VMIN], a[6][termios.VTIME] = 10, 0
+    termios.tcsetattr(fd, termios.TCSANOW, a)
+else:
+    socket.socket(fileno=os.dup(fd)).setsockopt(socket.SOL_SOCKET, socket.SO_RCVLOWAT, 10)
+print("ready", flush=True)
+print(len(os.read(fd, 100) if how != "recv" else socket.socket(fileno=fd).recv(100)), flush=True)
+"""
+
+
+@pytest.mark.parametrize("how", ["terminal", "read", "recv"])
+def test_waits_for_several_bytes(how):
+    """Half of them are there: a stop would make the call return them."""
+    ours, theirs = os.openpty() if how == "terminal" else (s.detach() for s in socket.socketpair())
+    p = subprocess.Popen(["/usr/bin/python3", "-c", READS, str(theirs), how], pass_fds=[theirs],
+                         stdout=subprocess.PIPE)
+    try:
+        assert p.stdout.readline() == b"ready\n"
+        os.write(ours, b"12345")
+        judge.wait_for("it to sleep", 30, lambda: judge.asleep(p.pid))
+        time.sleep(0.2)
+        t = judge.trim(p.pid, "--remedy=trim", "--timeout=1s")
+        assert t.rc == 3, t
+        os.write(ours, b"67890")
+        assert p.stdout.readline() == b"10\n"
+    finally:
+        p.kill()
+        p.wait()
+        p.stdout.close()
+        os.close(ours)
+        os.close(theirs)
