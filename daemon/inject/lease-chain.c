@@ -37,10 +37,10 @@ static size_t lease_lists_len(const struct lease_request *req, size_t nranges)
 {
 	size_t len = req->drop == LEASE_DROP_VECTOR ? nranges * sizeof(struct iovec) : 0;
 
-	/* one iovec for the remote side, one for the gate */
+	/* three times one iovec for each and one for the gate; one for the remote side of the values */
 	if (req->want_writes)
-		len += (req->want_writes + 2) * sizeof(struct iovec) + ((req->want_write_bytes + 7) & ~(size_t)7) +
-		       sizeof(uint64_t);
+		len += (3 * req->want_writes + 4) * sizeof(struct iovec) + ((req->want_write_bytes + 7) & ~(size_t)7) +
+		       2 * sizeof(uint64_t);
 	return (len + 15) & ~(size_t)15;
 }
 
@@ -181,6 +181,8 @@ int lease_chain_build(const struct lease_plan *p, struct inject *inj)
 			{ LEASE_T1, lease_stamp_frame(c, 1) },
 			{ LEASE_WAIT, lease_wait_frame(c) },
 			{ LEASE_SKIP, lease_jump_frame(lease_tail(p, LEASE_T3)) },
+			{ LEASE_TOUCH, lease_jump_frame(lease_tail(p, LEASE_T3)) },
+			{ LEASE_TOUCHED, lease_jump_frame(lease_tail(p, LEASE_T3)) },
 			{ LEASE_WRITES, lease_jump_frame(lease_tail(p, LEASE_T3)) },
 			{ LEASE_GATE, lease_jump_frame(lease_tail(p, LEASE_T3)) },
 			{ LEASE_T2, lease_stamp_frame(c, 2) },
@@ -221,6 +223,40 @@ static int lease_fill_writes(const struct lease_plan *p, struct chain *c, const 
 	at += sizeof(open);
 	*remote = (struct iovec){ (void *)(uintptr_t)(p->lists + values), at - values };
 	return chain_put(c, LEASE_WRITES, &frame);
+}
+
+/*
+ * Each place onto itself, but those in the page that the one before ended in:
+ * nobody changes them, the lock is held. @offset: where the iovecs of that go
+ * in @buf; @gate: where the address of WRITES goes, for the last of them.
+ */
+static int lease_fill_touches(const struct lease_plan *p, struct chain *c, const struct lease_write *writes,
+			      size_t nwrites, unsigned char *buf, size_t offset, size_t gate)
+{
+	struct iovec *to = (struct iovec *)(buf + offset), *from = to + nwrites + 1;
+	const uint64_t open = chain_entry_sp(c, LEASE_WRITES);
+	uint64_t page = 0;
+	size_t n = 0;
+
+	for (size_t i = 0; i < nwrites; i++) {
+		const uint64_t first = writes[i].addr / 4096, last = (writes[i].addr + writes[i].len - 1) / 4096;
+
+		if (first != page || last != page)
+			to[n++] = (struct iovec){ (void *)(uintptr_t)writes[i].addr, writes[i].len };
+		page = last;
+	}
+	memcpy(from, to, n * sizeof(*to));
+	memcpy(buf + gate, &open, sizeof(open));
+	to[n] = (struct iovec){ (void *)(uintptr_t)arch_frame_sp_at(chain_frame_at(c, LEASE_TOUCHED)), sizeof(open) };
+	from[n] = (struct iovec){ (void *)(uintptr_t)(p->lists + gate), sizeof(open) };
+	return chain_put(c, LEASE_TOUCH,
+			 &(struct chain_frame){
+				 .kind = CHAIN_SYSCALL,
+				 .target = SYS_process_vm_readv,
+				 .args = { (uint64_t)p->self, p->lists + offset, n + 1,
+					   p->lists + offset + (nwrites + 1) * sizeof(*to), n + 1, 0 },
+				 .nargs = 6,
+			 });
 }
 
 static int lease_fill_vector(const struct lease_plan *p, struct chain *c, const struct lease_range *ranges,
@@ -266,7 +302,8 @@ ssize_t lease_chain_fill(const struct lease_plan *p, struct chain *c, const stru
 			 const struct lease_range *ranges, size_t nranges, void *buf)
 {
 	const bool vector = p->req.drop == LEASE_DROP_VECTOR;
-	size_t drops = nwrites ? (nwrites + 2) * sizeof(struct iovec) : 0;
+	const size_t touches = (nwrites + 2) * sizeof(struct iovec);
+	const size_t drops = nwrites ? touches + 2 * (nwrites + 1) * sizeof(struct iovec) : 0;
 	size_t values = drops + (vector ? nranges * sizeof(struct iovec) : 0), len = values;
 	int r = 0;
 
@@ -275,6 +312,9 @@ ssize_t lease_chain_fill(const struct lease_plan *p, struct chain *c, const stru
 	if (nwrites) {
 		len += sizeof(uint64_t);
 		r = lease_fill_writes(p, c, writes, nwrites, buf, values);
+		if (r == 0)
+			r = lease_fill_touches(p, c, writes, nwrites, buf, touches, len);
+		len += sizeof(uint64_t);
 	}
 	if (r == 0)
 		r = vector ? lease_fill_vector(p, c, ranges, nranges, buf, drops) :

@@ -3,16 +3,23 @@
  * Private to the room: what the chain of a lease looks like.
  *
  *	T0 | LOCK | T1 | WAIT | JUMP to T3 |
+ *	TOUCH | JUMP to T3, or to WRITES once all places have been touched |
  *	WRITES | JUMP to T3, or to T2 once the writes are complete |
  *	T2 | drops | T3 | UNLOCK | T4 | restore
  *
- * Left alone, the thread never comes to the middle line. The commit sends it
- * there while it is stopped in the first: to WRITES, or to T2 if there are
- * none. The last of the writes makes the second JUMP lead to T2: writes that
- * stop short (a fault, a filter) leave the drops out.
+ * Left alone, the thread never comes to the lines in the middle. The commit
+ * sends it there while it is stopped in the first: to TOUCH, or to T2 if there
+ * are no writes. The last of the writes makes their JUMP lead to T2: writes
+ * that stop short (a fault, a filter) leave the drops out.
+ *
+ * Half of the writes would be worse than none, and writes can stop short where
+ * a page has to be found first: one shared with a forked child, or dropped,
+ * when the memory of the cgroup is used up and nobody may be killed for it. So
+ * TOUCH copies each place onto itself before: what can't be had shows there.
  *
  * T: clock_gettime() into the data area. Lists lie above the image:
- *	| remote iovec | iovecs of the writes | iovecs of the drops | values, address of T2 | red zone
+ *	| remote iovec | iovecs of the writes | touched iovecs, there and from | iovecs of the drops
+ *	| values, address of T2, address of WRITES | red zone
  */
 #ifndef RECLAIM_INJECT_LEASE_CHAIN_H
 #define RECLAIM_INJECT_LEASE_CHAIN_H
@@ -26,6 +33,8 @@ enum lease_frame {
 	LEASE_T1,
 	LEASE_WAIT,
 	LEASE_SKIP,
+	LEASE_TOUCH,
+	LEASE_TOUCHED,
 	LEASE_WRITES,
 	LEASE_GATE,
 	LEASE_T2,

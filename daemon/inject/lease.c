@@ -356,7 +356,7 @@ static int lease_hand_over(struct lease *l, size_t lists_len, size_t entry, size
 	int r = lists_len ? trace_write(fd, l->plan.lists, l->lists, lists_len) : 0;
 
 	if (r == 0)
-		r = trace_write(fd, chain_frame_at(c, LEASE_WRITES), c->image + LEASE_WRITES * ARCH_FRAME_STRIDE,
+		r = trace_write(fd, chain_frame_at(c, LEASE_TOUCH), c->image + LEASE_TOUCH * ARCH_FRAME_STRIDE,
 				nframes * ARCH_FRAME_STRIDE);
 	if (r == 0) {
 		arch_enter_regs(regs, l->plan.code.restorer, chain_frame_at(c, entry));
@@ -369,7 +369,7 @@ int lease_commit(struct lease *l, const struct lease_write *writes, size_t nwrit
 		 size_t nranges)
 {
 	const bool vector = l->plan.req.drop == LEASE_DROP_VECTOR;
-	size_t nframes = LEASE_DROPS - LEASE_WRITES + (vector ? 1 : MIN(nranges + 1, l->plan.ndrops));
+	size_t nframes = LEASE_DROPS - LEASE_TOUCH + (vector ? 1 : MIN(nranges + 1, l->plan.ndrops));
 	struct user_regs_struct regs;
 	uint64_t start;
 	ssize_t len;
@@ -392,7 +392,7 @@ int lease_commit(struct lease *l, const struct lease_write *writes, size_t nwrit
 	if (r < 0)
 		return r;
 	if (nwrites || nranges) {
-		r = lease_hand_over(l, (size_t)len, nwrites ? LEASE_WRITES : LEASE_T2, nframes, &regs);
+		r = lease_hand_over(l, (size_t)len, nwrites ? LEASE_TOUCH : LEASE_T2, nframes, &regs);
 		l->committed = r == 0;
 	}
 	/* Also after a failure: without the commit it only unlocks. */
