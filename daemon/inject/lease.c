@@ -362,7 +362,8 @@ static int lease_hand_over(struct lease *l, size_t lists_len, size_t entry, size
 		arch_enter_regs(regs, l->plan.code.restorer, chain_frame_at(c, entry));
 		r = trace_setregs(l->inj->tid, regs);
 	}
-	return r;
+	/* Its stack can't grow as far: no fault of the thread's own, which is as it was. */
+	return r == -EFAULT ? -ENOSPC : r;
 }
 
 int lease_commit(struct lease *l, const struct lease_write *writes, size_t nwrites, const struct lease_range *ranges,

@@ -130,7 +130,8 @@ uint64_t lease_left_ns(const struct lease *l);
  * Has the thread carry out the writes, in this order, and then drop the
  * ranges. Nothing of it when a place can't be written to, or no page can be had
  * for it. Both empty: it only unlocks at once. -ETIME: the lease was over, nothing has been done.
- * -EINVAL, -ENOSPC: lists not acceptable, nothing has been done.
+ * -EINVAL, -ENOSPC: lists not acceptable, or no memory for them; nothing has
+ * been done.
  */
 int lease_commit(struct lease *l, const struct lease_write *writes, size_t nwrites, const struct lease_range *ranges,
 		 size_t nranges) __must_check;

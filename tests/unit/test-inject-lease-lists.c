@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* What a lease is given to do, and what is refused, on a live process. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -14,6 +15,7 @@
 #include <sys/syscall.h>
 #include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "inject/trace.h"
@@ -94,6 +96,30 @@ static int fault_apart(struct driver *d, enum lease_drop drop)
 	return 0;
 }
 
+/* Memory that can't be written to, here somebody else's, isn't taken for a fault of the thread. */
+static int no_memory(struct driver *d)
+{
+	const uint64_t v = 1;
+	const struct lease_write w = { d->info->words_at + 80, 8, &v };
+	const struct lease_request req = driver_request(d, LEASE_DROP_SINGLE);
+	int ours = open("/proc/self/mem", O_RDWR | O_CLOEXEC), theirs = dup(d->target.mem_fd), r;
+	struct lease *l = driver_held(d, &req);
+	struct lease_times t;
+	bool applied = true;
+
+	MUST(l && ours >= 0 && theirs >= 0);
+	MUST(dup2(ours, d->target.mem_fd) == d->target.mem_fd);
+	r = lease_commit(l, &w, 1, NULL, 0);
+	MUST(dup2(theirs, d->target.mem_fd) == d->target.mem_fd);
+	MUST(r == -ENOSPC);
+	MUST(lease_end(l, clock_ns() + MANY_NS, &t, &applied) == 0 && !applied);
+	lease_close(l);
+	(void)close(ours);
+	(void)close(theirs);
+	MUST(d->info->words[10] == 0);
+	return 0;
+}
+
 /* Lists that are not acceptable end the lease without effect. */
 static int bad_lists(struct driver *d)
 {
@@ -149,7 +175,7 @@ static int lists_singles(struct driver *d)
 
 static void test_lists(void **state)
 {
-	int (*const parts[])(struct driver * d) = { lists_vector, lists_singles, bad_lists };
+	int (*const parts[])(struct driver * d) = { lists_vector, lists_singles, no_memory, bad_lists };
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(parts); i++) {
