@@ -67,6 +67,8 @@ static size_t lease_list_calls(const struct lease_plan *p, struct seccomp_call *
 								      0, SOME_ADDR, 0, FUTEX_BITSET_MATCH_ANY });
 	const struct seccomp_call writes =
 		SECCOMP_CALL(process_vm_readv, .args = { (uint64_t)p->self, SOME_ADDR, 2, SOME_ADDR, 1, 0 });
+	const struct seccomp_call touch =
+		SECCOMP_CALL(process_vm_readv, .args = { (uint64_t)p->self, SOME_ADDR, 2, SOME_ADDR, 2, 0 });
 	const struct seccomp_call vector =
 		SECCOMP_CALL(process_madvise, .args = { (uint64_t)-10001, SOME_ADDR, 1, (uint64_t)p->req.advice, 0 });
 	const struct seccomp_call single = SECCOMP_CALL(madvise, .args = { SOME_ADDR, PAGE, (uint64_t)p->req.advice });
@@ -75,8 +77,10 @@ static size_t lease_list_calls(const struct lease_plan *p, struct seccomp_call *
 	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
 		ret[n++] = common[i];
 	ret[n++] = p->req.kind == LEASE_ARENA ? arena : gil;
-	if (p->req.want_writes)
+	if (p->req.want_writes) {
+		ret[n++] = touch;
 		ret[n++] = writes;
+	}
 	ret[n++] = p->req.drop == LEASE_DROP_VECTOR ? vector : single;
 	return n;
 }
