@@ -177,7 +177,7 @@ static int look_top(struct look *l, size_t i, const struct glibc_visitor *v)
 	range.lo = page_up(range.chunk + CHUNK_HEADER);
 	range.hi = page_down(range.chunk + a->top);
 	a->free += a->top;
-	if (range.lo >= range.hi)
+	if (range.lo >= range.hi || !glibc_droppable(l->t, range.lo))
 		return 0;
 	r = window_resident(&l->w, range.lo, range.hi, &range.resident);
 	if (r < 0)
@@ -223,6 +223,7 @@ static int look_heap(struct look *l, struct glibc_tally *ta, const struct glibc_
 	int r;
 
 	glibc_tally_begin(ta, a);
+	ta->fixed = !glibc_droppable(l->t, heap->first);
 	r = glibc_walk_heap(&walk, heap, heap->first, top, &v);
 	if (r == -EFAULT) {
 		a->torn = true;
@@ -275,6 +276,7 @@ static int cheap_bin(struct look *l, struct glibc_tally *ta, size_t i, unsigned 
 		if (!l->chunks_left)
 			return 0;
 		l->chunks_left--;
+		ta->fixed = !glibc_droppable(l->t, p);
 		r = glibc_pages_read(&l->pages, p + 8, words, sizeof(words));
 		if (r < 0)
 			return r;

@@ -34,6 +34,10 @@ static int prescan_add(struct prescan *p, uint64_t chunk, uint64_t lo, uint64_t 
 	struct glibc_range range = { .arena = p->arena, .chunk = chunk, .kind = kind };
 	uint64_t piece = p->piece ? p->piece : UINT64_MAX;
 
+	if (!glibc_droppable(p->t, lo)) {
+		p->cursor->lo = 0;
+		return 0;
+	}
 	for (range.lo = MAX(lo, p->cursor->lo); range.lo < hi; range.lo = range.hi) {
 		int r;
 

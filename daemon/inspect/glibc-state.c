@@ -295,6 +295,14 @@ int glibc_heaps_add(struct target *t, const struct glibc *g, const struct glibc_
 	return 0;
 }
 
+bool glibc_droppable(const struct target *t, uint64_t addr)
+{
+	const struct map *map = maps_find(&t->maps, addr);
+
+	/* What isn't found is newer than the maps: heaps that have grown since. */
+	return !map || strcmp(map->name, "/anon_hugepage") != 0;
+}
+
 static uint64_t prove_heap_max(const struct glibc *g, const struct glibc_par *par)
 {
 	/* heap_max_size(), 2.35-2.41 */

@@ -91,6 +91,14 @@ struct glibc_heap {
 };
 
 /*
+ * Is what lies at @addr made of pages that can be dropped one by one? Not when
+ * the tunable hugetlb=2 has put a heap into hugetlbfs: there nothing smaller
+ * than a huge page goes, and Linux 5.18 to 6.0 rounds the end of a range up, so
+ * that live data behind it would be lost.
+ */
+bool glibc_droppable(const struct target *t, uint64_t addr);
+
+/*
  * Appends the heaps of an arena to a growing array, oldest first. The caller
  * frees *heaps. -EBADMSG they contradict the arena; -ENXIO; -ENOMEM.
  */

@@ -67,6 +67,7 @@ static int pin_free(struct glibc_tally *ta, uint64_t lo, uint64_t hi, uint64_t *
 void glibc_tally_begin(struct glibc_tally *ta, struct glibc_arena *a)
 {
 	ta->a = a;
+	ta->fixed = false;
 	ta->run = 0;
 	ta->run_end = 0;
 	ta->stretch = 0;
@@ -79,7 +80,7 @@ static int run_flush(struct glibc_tally *ta)
 	uint64_t resident = ta->run_resident;
 	int r = 0;
 
-	if (ta->run && ta->run_fast)
+	if (ta->run && ta->run_fast && !ta->fixed)
 		r = window_resident(ta->w, ta->run + CHUNK_LINKS, ta->run_end, &resident);
 	if (ta->run && r == 0)
 		ta->a->trim += resident;
@@ -113,7 +114,7 @@ int glibc_tally_free(struct glibc_tally *ta, uint64_t chunk, uint64_t size, uint
 	struct glibc_runs *runs = &ta->f->runs[MIN(log2_of(size), GLIBC_LOGS - 1u)];
 	int r = 0;
 
-	if (range.lo < range.hi)
+	if (range.lo < range.hi && !ta->fixed)
 		r = pin_free(ta, range.lo, range.hi, &range.resident);
 	if (r < 0)
 		return r;
@@ -124,7 +125,7 @@ int glibc_tally_free(struct glibc_tally *ta, uint64_t chunk, uint64_t size, uint
 	runs->bytes += size;
 	runs->resident += range.resident;
 	*ret_resident = range.resident;
-	return range.lo < range.hi && ta->v ? ta->v->range(ta->v->ctx, &range) : 0;
+	return range.lo < range.hi && !ta->fixed && ta->v ? ta->v->range(ta->v->ctx, &range) : 0;
 }
 
 /* A chunk in a thread's cache is large enough for whole pages only by a tunable (tcache_max, 2.42+). */
@@ -139,7 +140,7 @@ static int tally_cached(struct glibc_tally *ta, uint64_t chunk, uint64_t size)
 	};
 	int r;
 
-	if (range.lo >= range.hi || !ta->v)
+	if (range.lo >= range.hi || ta->fixed || !ta->v)
 		return 0;
 	r = window_resident(ta->w, range.lo, range.hi, &range.resident);
 	return r < 0 ? r : ta->v->range(ta->v->ctx, &range);

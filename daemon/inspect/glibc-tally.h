@@ -15,6 +15,7 @@ struct glibc_tally {
 	const struct glibc_visitor *v;
 	struct glibc_facts *f;
 	struct glibc_arena *a; /* the one whose heap is walked */
+	bool fixed; /* its pages can't be dropped: glibc_droppable() */
 	/* neighbours that malloc_trim would find joined: free, or in a fast bin */
 	uint64_t run, run_end, run_resident;
 	bool run_fast;

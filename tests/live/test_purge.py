@@ -4,6 +4,7 @@
 What malloc_trim() leaves is tried with other releases' C libraries too, if RECLAIM_CHROOTS names some."""
 
 import json
+import os
 import subprocess
 
 import pytest
@@ -81,6 +82,35 @@ def test_as_good_as_malloc_trim(start, capsys):
     v.wait_asleep()
     again = purge(v)
     assert again.acted
+    v.finish()
+
+
+@pytest.fixture
+def huge_pages():
+    path = "/proc/sys/vm/nr_hugepages"
+    with open(path, encoding="ascii") as f:
+        before = f.read()
+    try:
+        with open(path, "w", encoding="ascii") as f:
+            f.write(str(int(before) + 64))
+    except PermissionError:
+        pytest.skip("only root has huge pages set aside")
+    yield
+    with open(path, "w", encoding="ascii") as f:
+        f.write(before)
+
+
+def test_hugetlb(start, huge_pages):
+    """A heap in hugetlbfs has no pages that can be dropped: none is tried, none is promised."""
+    env = {**os.environ, "GLIBC_TUNABLES": "glibc.malloc.hugetlb=2"}
+    v = start("bloat", "--count=10000", asleep=True, env=env)
+    with open(f"/proc/{v.pid}/maps", encoding="ascii") as f:
+        if "anon_hugepage" not in f.read():
+            pytest.skip("this glibc or machine gives no huge pages to malloc")
+    t = purge(v)
+    assert all(s["detail"].startswith("0 rounds") for s in t.doc["steps"]), t
+    assert sum(s["predicted"] for s in t.doc["steps"]) < 256 << 10, t
+    assert v.command("verify")["bad"] == 0
     v.finish()
 
 
