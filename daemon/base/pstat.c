@@ -29,13 +29,15 @@ static bool scan_field(const char **p, uint64_t *ret)
 /* Fields 4 to 23, numbered as in the manual page; @p stands behind the state. */
 static bool scan_numbers(const char *p, struct pstat *s)
 {
-	uint64_t flags, utime, stime, threads, start_stack, start_brk;
+	uint64_t flags, minor, major, utime, stime, threads, start_stack, start_brk;
 
 	if (!scan_char(&p, ' ') || !scan_int(&p, &s->ppid))
 		return false;
 	if (!skip_fields(&p, 4) || !scan_field(&p, &flags) || flags > UINT_MAX) /* 9: flags */
 		return false;
-	if (!skip_fields(&p, 4) || !scan_field(&p, &utime) || !scan_field(&p, &stime)) /* 14, 15 */
+	if (!scan_field(&p, &minor) || !skip_fields(&p, 1) || !scan_field(&p, &major)) /* 10, 12 */
+		return false;
+	if (!skip_fields(&p, 1) || !scan_field(&p, &utime) || !scan_field(&p, &stime)) /* 14, 15 */
 		return false;
 	if (!skip_fields(&p, 4) || !scan_field(&p, &threads) || threads > INT_MAX) /* 20 */
 		return false;
@@ -52,6 +54,8 @@ static bool scan_numbers(const char *p, struct pstat *s)
 		s->start_brk = start_brk;
 	}
 	s->flags = (unsigned int)flags;
+	s->minor_faults = minor;
+	s->major_faults = major;
 	s->utime = utime;
 	s->stime = stime;
 	s->threads = (long)threads;

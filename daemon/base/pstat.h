@@ -14,6 +14,7 @@ struct pstat {
 	char comm[65]; /* as the kernel prints it: any bytes but NUL; up to 64 for kernel workers */
 	char state; /* R S D Z T t X I ... */
 	unsigned int flags; /* PF_*: 0x00200000 is PF_KTHREAD */
+	uint64_t minor_faults, major_faults; /* page faults of all its threads so far */
 	unsigned long long utime, stime; /* clock ticks */
 	long threads;
 	uint64_t start_time; /* clock ticks since boot: with the pid, the identity of a process */

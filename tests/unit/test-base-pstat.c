@@ -18,12 +18,12 @@ static void test_stat_real(void **state)
 		char state;
 		bool kthread;
 		long threads;
-		uint64_t start_time, vsize;
+		uint64_t start_time, vsize, minor, major;
 	} rows[] = {
-		{ 2, "kthreadd", 'S', true, 1, 25, 0 },
-		{ 101, "python3", 'S', false, 2, 182893, 0 },
-		{ 102, "true", 'Z', false, 1, 182894, 0 },
-		{ 103, "m32", 'S', false, 1, 182894, 184320 },
+		{ 2, "kthreadd", 'S', true, 1, 25, 0, 0, 0 },
+		{ 101, "python3", 'S', false, 2, 182893, 0, 2168, 0 },
+		{ 102, "true", 'Z', false, 1, 182894, 0, 49, 1 },
+		{ 103, "m32", 'S', false, 1, 182894, 184320, 3, 0 },
 	};
 
 	(void)state;
@@ -38,6 +38,8 @@ static void test_stat_real(void **state)
 		assert_int_equal(s.threads, rows[i].threads);
 		assert_int_equal(s.start_time, rows[i].start_time);
 		assert_int_equal(pstat_is_kthread(&s), rows[i].kthread);
+		assert_int_equal(s.minor_faults, rows[i].minor);
+		assert_int_equal(s.major_faults, rows[i].major);
 		if (rows[i].vsize)
 			assert_int_equal(s.vsize, rows[i].vsize);
 	}
