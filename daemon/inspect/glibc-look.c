@@ -179,7 +179,8 @@ static int look_top(struct look *l, size_t i, const struct glibc_visitor *v)
 	a->free += a->top;
 	if (range.lo >= range.hi || !glibc_droppable(l->t, range.lo))
 		return 0;
-	r = window_resident(&l->w, range.lo, range.hi, &range.resident);
+	r = window_resident_runs(&l->w, range.lo, range.hi, &a->runs, &range.resident);
+	page_runs_end(&a->runs);
 	if (r < 0)
 		return r;
 	a->top_resident = range.resident;
@@ -314,8 +315,12 @@ static int look_cheap(struct look *l)
 				l->f.arenas[i].torn = true;
 		}
 	}
-	/* What pins what can't be told from the bins alone. */
+	/* What pins what can't be told from the bins alone, and not all chunks were looked at. */
 	memset(l->f.pins, 0, sizeof(l->f.pins));
+	for (size_t i = 0; i < l->f.n_arenas; i++) {
+		l->f.arenas[i].runs = (struct page_runs){ 0 };
+		l->f.arenas[i].pinned = (struct glibc_pins){ 0 };
+	}
 	return look_fatal(r) ? r : 0;
 }
 

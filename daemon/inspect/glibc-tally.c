@@ -8,15 +8,24 @@ static unsigned int log2_of(uint64_t v)
 	return v ? 63 - (unsigned int)__builtin_clzll(v) : 0;
 }
 
+/* One more stretch. */
+static void pin_add(struct glibc_pins *to, const struct glibc_pins *one)
+{
+	to->stretches++;
+	to->live_bytes += one->live_bytes;
+	to->live_blocks += one->live_blocks;
+	to->free_resident += one->free_resident;
+}
+
 static void pin_flush(struct glibc_tally *ta)
 {
 	struct glibc_pins *to = &ta->f->pins[MIN(log2_of(ta->pin.live_bytes), GLIBC_PINS - 1u)];
 
 	if (ta->pin.free_resident) {
-		to->stretches++;
-		to->live_bytes += ta->pin.live_bytes;
-		to->live_blocks += ta->pin.live_blocks;
-		to->free_resident += ta->pin.free_resident;
+		pin_add(to, &ta->pin);
+		/* Without a live block nothing is pinned. */
+		if (ta->pin.live_blocks && ta->pin.live_bytes < GLIBC_LITTLE)
+			pin_add(&ta->a->pinned, &ta->pin);
 	}
 	ta->pin = (struct glibc_pins){ 0 };
 }
@@ -51,7 +60,7 @@ static int pin_free(struct glibc_tally *ta, uint64_t lo, uint64_t hi, uint64_t *
 
 	for (uint64_t at = lo; at < hi;) {
 		uint64_t next = MIN(hi, (at / GLIBC_STRETCH + 1) * GLIBC_STRETCH), resident;
-		int r = window_resident(ta->w, at, next, &resident);
+		int r = window_resident_runs(ta->w, at, next, &ta->a->runs, &resident);
 
 		if (r < 0)
 			return r;
@@ -206,5 +215,6 @@ int glibc_tally_end(struct glibc_tally *ta, uint64_t top, uint64_t *ret_top)
 	else
 		r = run_flush(ta);
 	pin_flush(ta);
+	page_runs_end(&ta->a->runs);
 	return r;
 }

@@ -9,6 +9,7 @@
 #define RECLAIM_INSPECT_GLIBC_H
 
 #include "inspect/allocator.h"
+#include "inspect/page-runs.h"
 #include "inspect/target.h"
 
 struct glibc_layout; /* inspect/glibc-layout.h */
@@ -65,6 +66,18 @@ struct glibc_visitor {
 	void *ctx;
 };
 
+/*
+ * What holds memory back: the 1 MiB stretches of all heaps that contain free
+ * and resident pages, by log2 of the live bytes in them. [0] is none or one.
+ */
+struct glibc_pins {
+	uint64_t stretches, live_bytes, live_blocks, free_resident;
+};
+
+#define GLIBC_STRETCH (1ull << 20)
+#define GLIBC_PINS 22
+#define GLIBC_LITTLE (GLIBC_STRETCH / 16) /* live bytes that keep a stretch without filling it */
+
 struct glibc_arena {
 	uint64_t address;
 	bool is_main;
@@ -83,6 +96,9 @@ struct glibc_arena {
 	uint64_t free_blocks; /* chunks in bins */
 	uint64_t attached_threads;
 	uint32_t heaps; /* 1 for the main one */
+	/* None of these under GLIBC_CHEAP. */
+	struct page_runs runs; /* of what free_resident counts */
+	struct glibc_pins pinned; /* all its stretches with live blocks, but less than GLIBC_LITTLE bytes of them */
 };
 
 #define GLIBC_LOGS 48
@@ -91,17 +107,6 @@ struct glibc_arena {
 struct glibc_runs {
 	uint64_t count, bytes, resident;
 };
-
-/*
- * What holds memory back: the 1 MiB stretches of all heaps that contain free
- * and resident pages, by log2 of the live bytes in them. [0] is none or one.
- */
-struct glibc_pins {
-	uint64_t stretches, live_bytes, live_blocks, free_resident;
-};
-
-#define GLIBC_STRETCH (1ull << 20)
-#define GLIBC_PINS 22
 
 struct glibc_facts {
 	/* totals of all arenas, mmapped chunks not included */

@@ -106,6 +106,11 @@ int window_u32(struct window *w, uint64_t addr, uint32_t *ret)
 
 int window_resident(struct window *w, uint64_t lo, uint64_t hi, uint64_t *ret)
 {
+	return window_resident_runs(w, lo, hi, NULL, ret);
+}
+
+int window_resident_runs(struct window *w, uint64_t lo, uint64_t hi, struct page_runs *runs, uint64_t *ret)
+{
 	uint8_t flags[RESIDENT_BATCH];
 	uint64_t from = PAGE_DOWN(lo + REMOTE_PAGE - 1), to = PAGE_DOWN(hi), total = 0;
 
@@ -122,8 +127,13 @@ int window_resident(struct window *w, uint64_t lo, uint64_t hi, uint64_t *ret)
 			r = remote_pages(w->mem, from, n, flags);
 		if (r < 0)
 			return r;
-		for (size_t i = 0; i < n; i++)
-			total += flags[i] & REMOTE_PRESENT ? REMOTE_PAGE : 0;
+		for (size_t i = 0; i < n; i++) {
+			if (!(flags[i] & REMOTE_PRESENT))
+				continue;
+			total += REMOTE_PAGE;
+			if (runs)
+				page_runs_add(runs, from + i * REMOTE_PAGE);
+		}
 		from += n * REMOTE_PAGE;
 	}
 	*ret = total;

@@ -9,6 +9,7 @@
 #ifndef RECLAIM_INSPECT_WINDOW_H
 #define RECLAIM_INSPECT_WINDOW_H
 
+#include "inspect/page-runs.h"
 #include "inspect/remote.h"
 
 #define WINDOW_PAGES 64
@@ -39,5 +40,9 @@ int window_u32(struct window *w, uint64_t addr, uint32_t *ret) __must_check;
 
 /* Bytes of [lo, hi) in whole pages that are resident: 0 or as window_at(). */
 int window_resident(struct window *w, uint64_t lo, uint64_t hi, uint64_t *ret) __must_check;
+
+/* The same, with each such page added to @runs. */
+int window_resident_runs(struct window *w, uint64_t lo, uint64_t hi, struct page_runs *runs, uint64_t *ret)
+	__must_check;
 
 #endif

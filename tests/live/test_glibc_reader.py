@@ -123,6 +123,8 @@ def agree(facts, heap):
         flags = theirs["rest"] - mine["free"] - theirs["free_blocks"]
         assert 0 <= flags <= (0 if mine["is_main"] else 4 * theirs["free_blocks"]) and flags % 4 == 0, (mine, theirs)
         assert mine["in_use"] + mine["cached"] + mine["free"] == mine["system"]
+        assert mine["in_runs"] == mine["free_resident"]
+        assert mine["kept_by_little"] <= mine["free_resident"] - mine["top_resident"]
     # mallinfo() of up to 2.42 has joined the fast bins with the free chunks when it counts.
     assert facts["free"] + facts["fastbins"] == info["fordblks"]
     assert facts["system"] == info["arena"]

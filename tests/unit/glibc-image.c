@@ -236,6 +236,15 @@ static void exercise_arena(struct glibc_image *gi, uint64_t arena)
 	}
 }
 
+static uint64_t runs_bytes(const struct page_runs *runs)
+{
+	uint64_t sum = 0;
+
+	for (size_t i = 0; i < PAGE_RUNS_LOGS; i++)
+		sum += runs->bytes[i];
+	return sum;
+}
+
 void glibc_image_exercise(struct glibc_image *gi)
 {
 	struct glibc_visitor v = { .range = exercise_range };
@@ -254,6 +263,7 @@ void glibc_image_exercise(struct glibc_image *gi)
 			const struct glibc_arena *a = &f.arenas[i];
 
 			require(a->in_use + a->cached + a->free + a->unknown == a->system);
+			require(flags || a->torn || runs_bytes(&a->runs) == a->free_resident);
 			exercise_arena(gi, a->address);
 		}
 		glibc_facts_done(&f);

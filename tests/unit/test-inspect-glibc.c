@@ -68,12 +68,18 @@ static void print_u64(const char *name, uint64_t v)
 
 static void print_arena(const struct glibc_arena *a)
 {
+	uint64_t in_runs = 0;
+
+	for (size_t i = 0; i < PAGE_RUNS_LOGS; i++)
+		in_runs += a->runs.bytes[i];
 	printf("{\"address\":\"%#" PRIx64 "\",", a->address);
 	print_u64("system", a->system);
 	print_u64("in_use", a->in_use);
 	print_u64("cached", a->cached);
 	print_u64("free", a->free);
 	print_u64("free_resident", a->free_resident);
+	print_u64("in_runs", in_runs);
+	print_u64("kept_by_little", a->pinned.free_resident);
 	print_u64("unknown", a->unknown);
 	print_u64("foreign", a->foreign);
 	print_u64("fastbins", a->fastbins);

@@ -69,6 +69,43 @@ static size_t present(struct fixture *f)
 	return n;
 }
 
+/* Each written page is alone, but for those that are filled up here. */
+static void runs_of_pages(void **state)
+{
+	struct fixture *f = *state;
+	struct page_runs runs = { .open = 0 };
+	uint64_t resident, again;
+
+	memset(f->area + 10 * REMOTE_PAGE, 7, 4 * REMOTE_PAGE); /* 9, 12 and 15 are there: 9 to 13 */
+	memset(f->area + 100 * REMOTE_PAGE, 7, 100 * REMOTE_PAGE); /* up to the end, and 99 */
+	/* In two calls: a run goes on over their border. */
+	assert_int_equal(window_resident_runs(&f->window, at(f, 0), at(f, 12), &runs, &resident), 0);
+	assert_int_equal(window_resident_runs(&f->window, at(f, 12), at(f, PAGES), &runs, &again), 0);
+	assert_int_equal(resident, 6 * REMOTE_PAGE);
+	page_runs_end(&runs);
+	page_runs_end(&runs);
+	assert_int_equal(runs.count[0], 3 + 28);
+	assert_int_equal(runs.count[2], 1);
+	assert_int_equal(runs.bytes[2], 5 * REMOTE_PAGE);
+	assert_int_equal(runs.count[6], 1);
+	assert_int_equal(runs.bytes[6], 101 * REMOTE_PAGE);
+	assert_int_equal(window_resident(&f->window, at(f, 0), at(f, PAGES), &again), 0);
+	assert_int_equal(runs.bytes[0] + runs.bytes[2] + runs.bytes[6], again);
+}
+
+/* What is longer than the table counts in its last row. */
+static void endless_runs(void **state)
+{
+	struct page_runs runs = { .open = 0 };
+
+	(void)state;
+	for (uint64_t i = 0; i < 3ull << PAGE_RUNS_LOGS; i++)
+		page_runs_add(&runs, i * REMOTE_PAGE);
+	page_runs_end(&runs);
+	assert_int_equal(runs.count[PAGE_RUNS_LOGS - 1], 1);
+	assert_int_equal(runs.bytes[PAGE_RUNS_LOGS - 1], (3ull << PAGE_RUNS_LOGS) * REMOTE_PAGE);
+}
+
 static void reads_what_is_there(void **state)
 {
 	struct fixture *f = *state;
@@ -227,6 +264,8 @@ int main(void)
 		cmocka_unit_test_setup_teardown(crosses_pages_and_windows, setup, teardown),
 		cmocka_unit_test_setup_teardown(sees_change_after_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(counts_residency_of_whole_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(runs_of_pages, setup, teardown),
+		cmocka_unit_test(endless_runs),
 		cmocka_unit_test_setup_teardown(refuses_bad_ranges, setup, teardown),
 		cmocka_unit_test_setup_teardown(leaves_swap_alone, setup, teardown),
 		cmocka_unit_test_setup_teardown(keeps_budgets, setup, teardown),
