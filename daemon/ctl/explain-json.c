@@ -94,6 +94,27 @@ static void json_layer_state(struct json *j, uint32_t layer, const char *why)
 	text(j, "why", why);
 }
 
+static void json_page_runs(struct json *j, const struct explain_arena *a)
+{
+	json_open(j, "page_runs", '[');
+	for (size_t i = 0; i < EXPLAIN_RUN_LOGS; i++) {
+		if (!a->runs[i].count)
+			continue;
+		json_open(j, NULL, '{');
+		json_u64(j, "pages_from", 1ull << i);
+		json_u64(j, "count", a->runs[i].count);
+		json_u64(j, "bytes", a->runs[i].bytes);
+		json_close(j);
+	}
+	json_close(j);
+	json_open(j, "pinned", '{');
+	json_u64(j, "stretches", a->pinned.stretches);
+	json_u64(j, "live_bytes", a->pinned.live_bytes);
+	json_u64(j, "live_blocks", a->pinned.live_blocks);
+	json_u64(j, "free_resident", a->pinned.free_resident);
+	json_close(j);
+}
+
 static void json_arenas(struct json *j, const struct explain_answer *a)
 {
 	static const struct member figures[] = {
@@ -118,6 +139,7 @@ static void json_arenas(struct json *j, const struct explain_answer *a)
 		json_bool(j, "estimate", a->arenas[i].flags & EXPLAIN_A_TORN);
 		FIGURES(j, &a->arenas[i], figures, true);
 		json_u64(j, "heaps", a->arenas[i].heaps);
+		json_page_runs(j, &a->arenas[i]);
 		json_close(j);
 	}
 	json_close(j);

@@ -161,6 +161,59 @@ static int print_arenas(const struct page *p, bool all)
 	return r;
 }
 
+/*
+ * How the free pages lie, from single ones to runs of 1 MiB and more, in so many
+ * steps as fit in a line; and what keeps them.
+ */
+static void print_runs(const struct page *p)
+{
+	static const struct {
+		size_t below;
+		const char *name;
+	} steps[] = { { 1, "1" },
+		      { 2, "2-3" },
+		      { 3, "4-7" },
+		      { 4, "8-15" },
+		      { 6, "16-63" },
+		      { 8, "64-255" },
+		      { EXPLAIN_RUN_LOGS, "256+" } };
+	const struct explain_answer *a = &p->e->answer;
+	char more[256] = "", size[24];
+	size_t log = 0;
+
+	for (size_t s = 0; s < ARRAY_SIZE(steps); s++) {
+		uint64_t sum = 0;
+
+		for (; log < steps[s].below; log++)
+			for (uint32_t i = 0; i < a->head.narenas; i++)
+				sum += a->arenas[i].runs[log].bytes;
+		if (sum)
+			text_append(more, sizeof(more), "%s%s: %s", *more ? ", " : "", steps[s].name,
+				    size_text(sum, size, sizeof(size)));
+	}
+	if (*more)
+		printf("  %-*s %*s  %s\n", LABEL, "  by pages in a row", FIGURE, "", more);
+}
+
+static void print_pinned(const struct page *p)
+{
+	const struct explain_answer *a = &p->e->answer;
+	struct explain_pins sum = { 0 };
+	char more[128], live[24];
+
+	for (uint32_t i = 0; i < a->head.narenas; i++) {
+		sum.stretches += a->arenas[i].pinned.stretches;
+		sum.live_bytes += a->arenas[i].pinned.live_bytes;
+		sum.live_blocks += a->arenas[i].pinned.live_blocks;
+		sum.free_resident += a->arenas[i].pinned.free_resident;
+	}
+	if (!sum.stretches)
+		return;
+	text_format(more, sizeof(more), "of it in %" PRIu64 " MiB by %" PRIu64 " live blocks, %s in all", sum.stretches,
+		    sum.live_blocks, size_text(sum.live_bytes, live, sizeof(live)));
+	line(p, "  kept by little", sum.free_resident, 0, -1, more);
+}
+
 static int print_glibc(const struct page *p, bool all)
 {
 	const struct explain_glibc *g = &p->e->answer.head.glibc;
@@ -176,6 +229,8 @@ static int print_glibc(const struct page *p, bool all)
 		 size_text(g->tcaches, sizes[0], sizeof(sizes[0])), size_text(g->fastbins, sizes[1], sizeof(sizes[1])));
 	line(p, "cached", g->cached, g->system, 1, g->cached ? more : "");
 	line(p, "free, resident pages", g->free_resident, g->system, 2, g->flags & EXPLAIN_G_PARTIAL ? "at least" : "");
+	print_runs(p);
+	print_pinned(p);
 	gone = g->free - MIN(g->free, g->free_resident);
 	line(p, "free otherwise", gone, g->system, -1, "");
 	if (g->unknown)

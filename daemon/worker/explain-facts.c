@@ -13,7 +13,8 @@
 #include "remedy/python.h"
 #include "worker/explain.h"
 
-_Static_assert(EXPLAIN_LOGS == GLIBC_LOGS && EXPLAIN_PINS == GLIBC_PINS && EXPLAIN_STRETCH == GLIBC_STRETCH,
+_Static_assert(EXPLAIN_LOGS == GLIBC_LOGS && EXPLAIN_PINS == GLIBC_PINS && EXPLAIN_STRETCH == GLIBC_STRETCH &&
+		       EXPLAIN_RUN_LOGS == PAGE_RUNS_LOGS && EXPLAIN_LITTLE == GLIBC_LITTLE,
 	       "the wire has the reader's tables");
 _Static_assert(EXPLAIN_CLASSES == PYMALLOC_CLASSES && EXPLAIN_PYTHON_PINS == PYMALLOC_PINS,
 	       "the wire has the reader's tables");
@@ -110,6 +111,11 @@ static const char *facts_error(int r)
 	}
 }
 
+static struct explain_pins pins_of(const struct glibc_pins *p)
+{
+	return (struct explain_pins){ p->stretches, p->live_bytes, p->live_blocks, p->free_resident };
+}
+
 static void glibc_totals(const struct glibc *g, const struct glibc_facts *f, struct explain_glibc *ret)
 {
 	ret->layer = f->torn ? EXPLAIN_ESTIMATE : EXPLAIN_READ;
@@ -137,8 +143,14 @@ static void glibc_totals(const struct glibc *g, const struct glibc_facts *f, str
 	for (size_t i = 0; i < EXPLAIN_LOGS; i++)
 		ret->runs[i] = (struct explain_runs){ f->runs[i].count, f->runs[i].bytes, f->runs[i].resident };
 	for (size_t i = 0; i < EXPLAIN_PINS; i++)
-		ret->pins[i] = (struct explain_pins){ f->pins[i].stretches, f->pins[i].live_bytes,
-						      f->pins[i].live_blocks, f->pins[i].free_resident };
+		ret->pins[i] = pins_of(&f->pins[i]);
+}
+
+static void arena_runs(const struct glibc_arena *a, struct explain_arena *ret)
+{
+	for (size_t i = 0; i < EXPLAIN_RUN_LOGS; i++)
+		ret->runs[i] = (struct explain_page_runs){ a->runs.count[i], a->runs.bytes[i] };
+	ret->pinned = pins_of(&a->pinned);
 }
 
 static void glibc_arenas(struct facts *f)
@@ -168,6 +180,7 @@ static void glibc_arenas(struct facts *f)
 			.free_blocks = a->free_blocks,
 			.threads = a->attached_threads,
 		};
+		arena_runs(a, &f->arenas[i]);
 	}
 	f->head.narenas = (uint32_t)n;
 }

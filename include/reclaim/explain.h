@@ -13,13 +13,15 @@
 #include <stdint.h>
 
 #define EXPLAIN_MAGIC 0x6e6c7078u /* "xpln" */
-#define EXPLAIN_VERSION 1u
+#define EXPLAIN_VERSION 2u
 #define EXPLAIN_TEXT_MAX 192
 #define EXPLAIN_UNKNOWN UINT64_MAX /* a figure that could not be told */
 
 #define EXPLAIN_LOGS 48
 #define EXPLAIN_PINS 22
+#define EXPLAIN_RUN_LOGS 16
 #define EXPLAIN_STRETCH (1ull << 20)
+#define EXPLAIN_LITTLE (EXPLAIN_STRETCH / 16)
 #define EXPLAIN_CLASSES 32
 #define EXPLAIN_PYTHON_PINS 8
 #define EXPLAIN_REMEDIES_MAX 8
@@ -160,6 +162,11 @@ enum explain_arena_flag {
 	EXPLAIN_A_TORN = 1 << 1, /* figures are estimates */
 };
 
+/* Runs of [2^N, 2^(N+1)) pages that are free and resident, in the last one also longer ones. */
+struct explain_page_runs {
+	uint64_t count, bytes;
+};
+
 struct explain_arena {
 	uint64_t address;
 	uint32_t flags; /* enum explain_arena_flag */
@@ -168,6 +175,8 @@ struct explain_arena {
 	uint64_t top, top_resident;
 	uint64_t trim; /* what malloc_trim(0) would return of it */
 	uint64_t live_blocks, free_blocks, threads;
+	struct explain_page_runs runs[EXPLAIN_RUN_LOGS]; /* together they are free_resident */
+	struct explain_pins pinned; /* stretches in which something lives, but less than EXPLAIN_LITTLE bytes */
 };
 
 enum explain_owner {
@@ -202,7 +211,7 @@ _Static_assert(sizeof(struct explain_glibc) == 168 + EXPLAIN_LOGS * 24 + EXPLAIN
 _Static_assert(sizeof(struct explain_python) ==
 		       160 + EXPLAIN_CLASSES * 32 + EXPLAIN_PYTHON_PINS * 40 + EXPLAIN_TEXT_MAX,
 	       "explain_python is a wire format");
-_Static_assert(sizeof(struct explain_arena) == 104, "explain_arena is a wire format");
+_Static_assert(sizeof(struct explain_arena) == 136 + EXPLAIN_RUN_LOGS * 16, "explain_arena is a wire format");
 _Static_assert(sizeof(struct explain_range) == 32, "explain_range is a wire format");
 _Static_assert(sizeof(struct explain_remedy) == 40 + EXPLAIN_TEXT_MAX, "explain_remedy is a wire format");
 

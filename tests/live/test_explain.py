@@ -189,6 +189,90 @@ def test_thread_arena_top(python):
     assert accounts["thread stacks"]["mapped"] >= MIB
 
 
+# Free runs of known lengths in a thread's arena, each between two blocks that stay; one of them with a hole.
+RUNS = """
+import ctypes, sys, threading, time
+libc = ctypes.CDLL(None)
+libc.malloc.restype, libc.malloc.argtypes, libc.free.argtypes = ctypes.c_void_p, [ctypes.c_size_t], [ctypes.c_void_p]
+libc.memset.argtypes = [ctypes.c_void_p, ctypes.c_int, ctypes.c_size_t]
+libc.madvise.argtypes = [ctypes.c_void_p, ctypes.c_size_t, ctypes.c_int]
+# Wherever such a block begins, it has this many whole pages or one fewer.
+lengths = [3] * 100 + [6] * 80 + [12] * 60 + [24] * 40
+blocks = (ctypes.c_void_p * len(lengths))()
+pins = (ctypes.c_void_p * len(lengths))()
+ready = threading.Event()
+def work(n=len(lengths)):
+    for i in range(n):
+        blocks[i] = libc.malloc(lengths[i] * 4096 + 2048)
+        libc.memset(blocks[i], 1, lengths[i] * 4096 + 2048)
+        pins[i] = libc.malloc(24)
+    for i in range(n):
+        libc.free(blocks[i])
+    # The last one's 12th or 13th page goes: two runs of about 11 are left.
+    libc.madvise((blocks[n - 1] + 12 * 4096) // 4096 * 4096, 4096, 4)
+    ready.set()
+    time.sleep(1000)
+threading.Thread(target=work, daemon=True).start()
+ready.wait()
+print(flush=True)
+time.sleep(1000)
+"""
+
+
+def test_page_runs(python):
+    """Free pages by how many of them lie in a row, and what keeps them."""
+    doc = explain(python(RUNS))
+    arenas = layer(doc, "glibc")["arenas"]
+    for a in arenas:
+        assert sum(r["bytes"] for r in a["page_runs"]) == a["free_resident"] and not a["estimate"]
+        for r in a["page_runs"]:
+            assert r["count"] * r["pages_from"] * 4096 <= r["bytes"] < r["count"] * r["pages_from"] * 8192
+    _, other = arenas
+    got = {r["pages_from"]: r["count"] for r in other["page_runs"]}
+    # The top is a run as well; and a pin that found room elsewhere leaves two blocks joined.
+    want = {2: 100, 4: 80, 8: 60 + 2, 16: 40 - 1}
+    assert all(abs(got.get(k, 0) - want.get(k, 0)) <= 4 for k in {*got, *want}), got
+    pins = other["pinned"]
+    megabytes = (100 * 3 + 80 * 6 + 60 * 12 + 40 * 24) * 4096 / MIB
+    assert megabytes <= pins["stretches"] <= megabytes * 1.2 + 2
+    assert 280 <= pins["live_blocks"] <= 320 and pins["live_bytes"] < 20000
+    assert pins["free_resident"] <= other["free_resident"] - other["top_resident"]
+    assert pins["free_resident"] > 8 * MIB
+
+
+def test_page_runs_in_words(python):
+    out = judge.ctl("explain", python(RUNS)).out
+    assert re.search(r"^  +by pages in a row .*2-3: \S+, 4-7: \S+, 8-15: \S+, 16-63: \S+", out, re.M), out
+    assert re.search(r"^  +kept by little +\S+MiB +of it in \d+ MiB by \d+ live blocks, \S+ in all$", out, re.M), out
+
+
+def calls(tmp_path, special, *args):
+    """The system calls of everything that reclaimctl starts, but for those that can do nothing to others."""
+    strace = special.tool("strace", "strace")
+    log = tmp_path / "calls"
+    r = subprocess.run([strace, "-f", "-qq", "-o", log, "-e",
+                        "trace=ptrace,process_vm_writev,process_madvise,kill,tkill,tgkill,pidfd_send_signal,open,openat",
+                        judge.CTL, *map(str, args)], stdout=subprocess.PIPE, check=False,
+                       env={**os.environ, "ASAN_OPTIONS": "detect_leaks=0"})
+    assert r.returncode == 0
+    return log.read_text(encoding="utf-8", errors="replace").splitlines()
+
+
+@pytest.mark.parametrize("verb", ["explain", "ps", "regions", "dry-run"])
+def test_never_stops(python, special, tmp_path, verb):
+    """Nobody traces it, signals it, writes to it or advises on it; nothing of it is opened for writing."""
+    pid = python(PINNED)
+    args = {"explain": ["explain", pid], "ps": ["ps", "--deep", pid], "regions": ["regions", pid],
+            "dry-run": ["trim", "--dry-run", pid]}[verb]
+    got = calls(tmp_path, special, *args)
+    assert len(got) > 10
+    for line in got:
+        assert not re.search(r"\b(ptrace|process_vm_writev|process_madvise)\(", line), line
+        assert not re.search(rf"\b(kill|tkill|tgkill|pidfd_send_signal)\(-?{pid}\b", line), line
+        assert verb == "dry-run" or not re.search(r'"(mem|pagemap|clear_refs)", O_(RDWR|WRONLY)', line), line
+    # The same look at what does stop it sees that.
+    assert any("ptrace(" in line for line in calls(tmp_path, special, "trim", "--remedy=trim", pid))
+
 def test_nothing_to_say(sleeper):
     """An ordinary small process gets figures, and no sentence."""
     doc = explain(sleeper())
