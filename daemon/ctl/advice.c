@@ -111,14 +111,38 @@ static bool advise_threshold(const struct explanation *e, char *buf, size_t size
 	    "keeps the thresholds from rising");
 }
 
-static bool advise_child(const struct explanation *e, char *buf, size_t size)
+static bool advise_caches(const struct explanation *e, char *buf, size_t size)
+{
+	const struct explain_glibc *g = &e->answer.head.glibc;
+
+	if (!explanation_has_glibc(e) || !note_matters(e, g->tcaches, MATTERS_MIB, 20))
+		return false;
+	SAY("GLIBC_TUNABLES=glibc.malloc.tcache_count=0 before the start does without thread caches, which makes "
+	    "malloc slower");
+}
+
+/* Two millions of strings, one in a thousand kept: 160 MiB of pymalloc's stayed, and 17 in the C heap once trimmed. */
+static bool advise_pymalloc(const struct explanation *e, char *buf, size_t size)
 {
 	const struct explain_python *p = &e->answer.head.python;
 
 	if (!explanation_has_python(e) || !note_matters(e, p->free_resident, 64 * NOTE_MIB, 3))
 		return false;
-	SAY("when such a peak is rare, a child process for that work (concurrent.futures.ProcessPoolExecutor) gives "
-	    "all of it back at its end");
+	SAY("PYTHONMALLOC=malloc before the start puts small objects into the C heap, of which malloc_trim() returns "
+	    "the free pages between them; it makes Python somewhat slower");
+}
+
+static bool advise_child(const struct explanation *e, char *buf, size_t size)
+{
+	const bool python = explanation_has_python(e);
+	uint64_t most = python ? e->answer.head.python.free_resident : 0;
+
+	if (explanation_has_glibc(e))
+		most = MAX(most, e->answer.head.glibc.free_resident);
+	if (!note_matters(e, most, 64 * NOTE_MIB, 3))
+		return false;
+	SAY("when such a peak is rare, a child process for that work%s gives all of it back at its end",
+	    python ? " (concurrent.futures.ProcessPoolExecutor)" : "");
 }
 
 static bool advise_fragmented(const struct explanation *e, char *buf, size_t size)
@@ -133,17 +157,29 @@ static bool advise_fragmented(const struct explanation *e, char *buf, size_t siz
 	SAY("an allocator that keeps sizes apart (jemalloc or mimalloc by LD_PRELOAD) would leave fewer such pieces");
 }
 
+/* What would keep this program from having huge pages at all. */
+static const char *huge_cure(const struct explanation *e)
+{
+	if (explanation_has_glibc(e) && e->answer.head.glibc.thp_pagesize)
+		return "; GLIBC_TUNABLES=glibc.malloc.hugetlb=0 before the start keeps malloc from asking for them";
+	if (e->thp.mode == THP_ALWAYS)
+		return "; prctl(PR_SET_THP_DISABLE) before the start keeps them off this program";
+	return "";
+}
+
 static bool advise_huge(const struct explanation *e, char *buf, size_t size)
 {
-	if (!note_matters(e, note_huge(e), MATTERS_MIB, 10) || !note_matters(e, note_free_resident(e), MATTERS_MIB, 10))
+	if (!thp_fills(&e->thp) || !note_matters(e, note_huge(e), MATTERS_MIB, 10) ||
+	    !note_matters(e, note_free_resident(e), MATTERS_MIB, 10))
 		return false;
-	SAY("khugepaged may fill huge pages up again after a trim: 0 in "
-	    "/sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none stops that");
+	SAY("khugepaged may fill huge pages up again after a trim: 0 in " THP_MAX_PTES_NONE " stops that%s",
+	    huge_cure(e));
 }
 
 const struct note_rule note_advice[] = {
-	{ "allocator", advise_allocator },   { "also", advise_also },		{ "runtime", advise_runtime },
-	{ "arenas", advise_arenas },	     { "threshold", advise_threshold }, { "child", advise_child },
-	{ "fragmented", advise_fragmented }, { "huge", advise_huge },
+	{ "allocator", advise_allocator }, { "also", advise_also },	      { "runtime", advise_runtime },
+	{ "arenas", advise_arenas },	   { "threshold", advise_threshold }, { "caches", advise_caches },
+	{ "pymalloc", advise_pymalloc },   { "child", advise_child },	      { "fragmented", advise_fragmented },
+	{ "huge", advise_huge },
 };
 const size_t note_nadvice = ARRAY_SIZE(note_advice);

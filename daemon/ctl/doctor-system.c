@@ -7,8 +7,7 @@
 
 #include "base/parse.h"
 #include "ctl/doctor.h"
-
-#define THP "sys/kernel/mm/transparent_hugepage/"
+#include "sense/thp.h"
 
 static void check_module(struct doctor *d, struct finding *ret)
 {
@@ -72,33 +71,25 @@ static void check_zswap(struct doctor *d, struct finding *ret)
  */
 static void check_thp(struct doctor *d, struct finding *ret)
 {
-	char enabled[128], text[16];
-	uint64_t none;
-	ssize_t n = doctor_read(d, THP "enabled", enabled, sizeof(enabled));
+	struct thp thp;
 
-	if (n < 0) {
-		found(ret, HEALTH_OK, "transparent huge pages are not in this kernel");
-		return;
-	}
-	if (!strstr(enabled, "[always]")) {
-		found(ret, HEALTH_OK, "transparent huge pages: %s",
-		      strstr(enabled, "[never]") ? "never" : "only where a program asks");
-		return;
-	}
-	n = doctor_read(d, THP "khugepaged/max_ptes_none", text, sizeof(text));
-	if (n < 0 || parse_u64(text, 10, &none) < 0) {
+	thp_read(d->root, &thp);
+	if (thp.mode == THP_NEVER) {
+		found(ret, HEALTH_OK, "transparent huge pages: never, or not in this kernel");
+	} else if (!thp_fills(&thp)) {
+		found(ret, HEALTH_OK, "transparent huge pages: %s, and khugepaged fills no holes",
+		      thp.mode == THP_ALWAYS ? "always" : "only where a program asks");
+	} else if (thp.mode == THP_MADVISE) {
+		found(ret, HEALTH_OK, "transparent huge pages: only where a program asks");
+	} else if (thp.max_ptes_none == THP_UNKNOWN) {
 		found(ret, HEALTH_WARN, "transparent huge pages: always; khugepaged/max_ptes_none can't be read");
-		return;
+	} else {
+		found(ret, HEALTH_WARN,
+		      "transparent huge pages: always, and khugepaged fills up to %" PRIu64
+		      " missing pages of a huge one: freed memory may come back",
+		      thp.max_ptes_none);
+		mend(ret, "echo 0 > " THP_MAX_PTES_NONE);
 	}
-	if (!none) {
-		found(ret, HEALTH_OK, "transparent huge pages: always, but khugepaged fills no holes");
-		return;
-	}
-	found(ret, HEALTH_WARN,
-	      "transparent huge pages: always, and khugepaged fills up to %" PRIu64
-	      " missing pages of a huge one: freed memory may come back",
-	      none);
-	mend(ret, "echo 0 > /" THP "khugepaged/max_ptes_none");
 }
 
 const struct check doctor_system_checks[] = {

@@ -163,6 +163,7 @@ static int look(const struct ctl *ctl, const struct explain_opts *o, pid_t pid, 
 		size_t size)
 {
 	_cleanup_close_ int dir = procfs_open_pid(ctl->proc, pid);
+	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_free_ uint64_t *stacks = NULL;
 	size_t nstacks = 0;
 	int r = dir < 0 ? dir : proc_read(ctl->proc, pid, PROC_NAMES, &e->proc);
@@ -171,6 +172,7 @@ static int look(const struct ctl *ctl, const struct explain_opts *o, pid_t pid, 
 		r = read_both(dir, o, e, &stacks, &nstacks);
 	if (r == 0)
 		r = account_fill(e, stacks, nstacks);
+	thp_read(root, &e->thp);
 	if (r < 0)
 		snprintf(why, size, "%s", r == -ESRCH ? "no such process" : strerror(-r));
 	return r;

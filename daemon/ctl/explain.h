@@ -11,6 +11,7 @@
 #include "ctl/ctl.h"
 #include "sense/proc.h"
 #include "sense/region.h"
+#include "sense/thp.h"
 
 /* Where resident memory is. Together they are all of it. */
 enum account_kind {
@@ -48,6 +49,7 @@ struct explanation {
 	struct region_list regions;
 	uint8_t *kinds; /* enum account_kind of each region: whose most of it is */
 	struct account accounts[ACCOUNT_N];
+	struct thp thp; /* the machine's settings */
 	struct explain_answer answer; /* facts when head.outcome is WORKER_NOTHING */
 	struct notes notes;
 };

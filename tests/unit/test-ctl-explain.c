@@ -49,6 +49,7 @@ static int setup(void **state)
 	glibc()->in_use = 89 * MIB;
 	glibc()->flags = EXPLAIN_G_DYNAMIC;
 	glibc()->trim_threshold = glibc()->mmap_threshold = 128 * KIB;
+	e.thp = (struct thp){ .mode = THP_MADVISE, .max_ptes_none = 511 };
 	return 0;
 }
 
@@ -131,7 +132,20 @@ static void test_huge(void **state)
 	assert_true(
 		said("huge pages: 64.0MiB of the heap is in them; dropping 4 KiB pages here frees nothing until they "
 		     "are split"));
-	assert_true(said("max_ptes_none"));
+	assert_true(said("0 in /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none stops that"));
+	assert_false(said("before the start"));
+	/* Who asks for them decides what keeps them off. */
+	e.thp.mode = THP_ALWAYS;
+	assert_true(said("stops that; prctl(PR_SET_THP_DISABLE) before the start keeps them off this program"));
+	glibc()->thp_pagesize = 2 * MIB;
+	assert_true(said("stops that; GLIBC_TUNABLES=glibc.malloc.hugetlb=0 before the start keeps malloc from "
+			 "asking for them"));
+	/* Not where it can't happen. */
+	e.thp.max_ptes_none = 0;
+	assert_false(said("khugepaged"));
+	e.thp = (struct thp){ .mode = THP_NEVER, .max_ptes_none = 511 };
+	assert_false(said("khugepaged"));
+	assert_true(said("huge pages: 64.0MiB"));
 	/* In memory that is nobody's they don't matter here. */
 	e.accounts[ACCOUNT_OTHER].huge = 64 * MIB;
 	e.accounts[ACCOUNT_GLIBC_HEAP].huge = 0;
@@ -146,8 +160,11 @@ static void test_caches(void **state)
 	assert_false(said("hold"));
 	glibc()->tcaches = 3174 * KIB;
 	assert_true(said("thread caches hold 3.1MiB"));
+	assert_false(said("tcache_count"));
 	glibc()->fastbins = 2 * MIB;
 	assert_true(said("fast bins hold 2.0MiB"));
+	glibc()->tcaches = 20 * MIB;
+	assert_true(said("GLIBC_TUNABLES=glibc.malloc.tcache_count=0 before the start"));
 }
 
 static void test_crumbs(void **state)
@@ -158,6 +175,19 @@ static void test_crumbs(void **state)
 	glibc()->runs[10] = (struct explain_runs){ 60000, 80 * MIB, 0 };
 	assert_true(said("80.0MiB is free in 60000 pieces smaller than a page"));
 	assert_true(said("jemalloc or mimalloc by LD_PRELOAD"));
+}
+
+/* The same peak in a program without Python. */
+static void test_child(void **state)
+{
+	(void)state;
+	glibc()->free_resident = 60 * MIB;
+	assert_false(said("child process"));
+	glibc()->free_resident = 70 * MIB;
+	assert_true(said("when such a peak is rare, a child process for that work gives all of it back at its end"));
+	assert_false(said("PYTHONMALLOC"));
+	e.proc.anon = 300 * MIB;
+	assert_false(said("child process"));
 }
 
 static void test_trim_little(void **state)
@@ -187,6 +217,7 @@ static void test_python(void **state)
 	assert_true(
 		said("CPython holds 90.0MiB free and resident (70.0MiB in free pools, 20.0MiB between live blocks)"));
 	assert_true(said("concurrent.futures.ProcessPoolExecutor"));
+	assert_true(said("PYTHONMALLOC=malloc before the start"));
 	python()->pins[0] = (struct explain_python_pins){ 512, 90, 90, 90 * 64, 89 * MIB };
 	python()->pins[7] = (struct explain_python_pins){ UINT64_MAX, 50, 5000, 40 * MIB, 10 * MIB };
 	assert_true(said("one live block of 64B (on average) pins 1.0MiB in 90 arenas of CPython: 89.0MiB in them is "
@@ -395,14 +426,23 @@ static void test_accounts_alone(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test_setup(test_silence, setup),  cmocka_unit_test_setup(test_pins, setup),
-		cmocka_unit_test_setup(test_tops, setup),     cmocka_unit_test_setup(test_dynamic, setup),
-		cmocka_unit_test_setup(test_huge, setup),     cmocka_unit_test_setup(test_caches, setup),
-		cmocka_unit_test_setup(test_crumbs, setup),   cmocka_unit_test_setup(test_trim_little, setup),
-		cmocka_unit_test_setup(test_python, setup),   cmocka_unit_test_setup(test_ways, setup),
-		cmocka_unit_test_setup(test_arenas, setup),   cmocka_unit_test_setup(test_trust, setup),
-		cmocka_unit_test_setup(test_nonsense, setup), cmocka_unit_test(test_bar),
-		cmocka_unit_test_setup(test_accounts, setup), cmocka_unit_test_setup(test_accounts_alone, setup),
+		cmocka_unit_test_setup(test_silence, setup),
+		cmocka_unit_test_setup(test_child, setup),
+		cmocka_unit_test_setup(test_pins, setup),
+		cmocka_unit_test_setup(test_tops, setup),
+		cmocka_unit_test_setup(test_dynamic, setup),
+		cmocka_unit_test_setup(test_huge, setup),
+		cmocka_unit_test_setup(test_caches, setup),
+		cmocka_unit_test_setup(test_crumbs, setup),
+		cmocka_unit_test_setup(test_trim_little, setup),
+		cmocka_unit_test_setup(test_python, setup),
+		cmocka_unit_test_setup(test_ways, setup),
+		cmocka_unit_test_setup(test_arenas, setup),
+		cmocka_unit_test_setup(test_trust, setup),
+		cmocka_unit_test_setup(test_nonsense, setup),
+		cmocka_unit_test(test_bar),
+		cmocka_unit_test_setup(test_accounts, setup),
+		cmocka_unit_test_setup(test_accounts_alone, setup),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
