@@ -1,9 +1,11 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* "trim": give memory back. One worker per target, one after another. */
 #include <errno.h>
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/procfs.h"
 #include "core/worker-client.h"
 #include "ctl/interrupt.h"
 #include "ctl/pids.h"
@@ -42,6 +44,8 @@ static const struct option_spec trim_options[] = {
 	  NULL },
 	{ "advice", 0, "ADVICE", "For purge: dontneed, free", option_choice, AT(advice), NULL, advice_choices },
 	{ "depth", 0, "DEPTH", "For purge: auto, normal, deep", option_choice, AT(depth), NULL, depth_choices },
+	{ "recheck", 0, "TIME", "Look again after that, once for all: has memory come back? Up to 1h", option_time,
+	  AT(recheck), "a time such as 30s", NULL },
 	{ "force", 0, NULL, "Allow pid 1", option_flag, AT(force), NULL, NULL },
 };
 
@@ -52,8 +56,10 @@ struct trim {
 	pid_t *pids;
 	size_t npids;
 	struct trim_targets targets;
-	struct worker_result *results;
+	struct trim_row *results;
 	size_t nresults;
+	int root; /* "/" */
+	uint64_t recheck_us; /* 0: don't look again */
 	char path[4096]; /* of the worker */
 };
 
@@ -61,6 +67,7 @@ static void trim_donep(struct trim *t)
 {
 	free(t->pids);
 	free(t->results);
+	closep(&t->root);
 	trim_targets_done(&t->targets);
 }
 
@@ -77,6 +84,8 @@ static const char *find_conflict(const struct trim_opts *o, size_t npids)
 		return "--max-stop must be more than 0";
 	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
 		return "--timeout must be between 1ms and 1h";
+	if (o->recheck.value > TIMEOUT_MAX_US)
+		return "--recheck must be at most 1h";
 	return NULL;
 }
 
@@ -100,6 +109,9 @@ static int trim_setup(const struct trim_opts *o, struct trim *t, char *why, size
 	};
 	t->missing = trim_remedy_missing(remedies);
 	t->group = !t->npids;
+	t->recheck_us = o->dry_run ? 0 : o->recheck.value;
+	if (o->dry_run && o->recheck.value)
+		ctl_diag("--recheck: no effect with --dry-run, ignoring");
 	if ((o->advice || o->depth) && remedies && !(remedies & WORKER_REMEDY_PURGE))
 		ctl_diag("%s%s%s: no effect without --remedy=purge, ignoring", o->advice ? "--advice" : "",
 			 o->advice && o->depth ? " and " : "", o->depth ? "--depth" : "");
@@ -116,7 +128,8 @@ static void give_up(struct worker_result *res, enum worker_outcome outcome, cons
  * The identity of the target before anything is done to it. For one that was
  * selected, it must still be the process that it was then. True when it is there.
  */
-static bool look_at(const struct ctl *ctl, const struct trim_target *target, struct worker_result *res)
+static bool look_at(const struct ctl *ctl, const struct trim_target *target, struct worker_result *res,
+		    uint64_t *ret_anon)
 {
 	_cleanup_(proc_done) struct proc p = { 0 };
 	char why[WORKER_TEXT_MAX];
@@ -137,6 +150,7 @@ static bool look_at(const struct ctl *ctl, const struct trim_target *target, str
 	snprintf(res->comm, sizeof(res->comm), "%s", p.comm);
 	res->start_time = p.start_time;
 	res->rss_before = res->rss_after = p.rss == PROC_UNKNOWN ? 0 : p.rss;
+	*ret_anon = p.anon == PROC_UNKNOWN ? 0 : p.anon;
 	return true;
 }
 
@@ -169,16 +183,48 @@ static void clear_progress(const struct trim *t)
 		fputs("\r\033[K", stderr);
 }
 
-static void trim_one(const struct ctl *ctl, const struct trim *t, size_t i, struct worker_result *res)
+/* Runs the worker between two looks at how much memory is in use. 0 or -errno of the worker. */
+static int trim_measured(const struct ctl *ctl, const struct trim *t, const struct worker_request *req, uint64_t anon,
+			 struct trim_row *row)
+{
+	_cleanup_close_ int dir = procfs_open_pid(ctl->proc, req->pid);
+	_cleanup_(meter_close) struct meter meter = METER_CLOSED;
+	struct worker_result answer;
+	uint64_t before;
+	int r;
+
+	/* One that has gone since is the worker's to tell. */
+	if (dir >= 0)
+		meter_open(t->root, dir, req->pid, anon, &meter);
+	before = meter_used(&meter);
+	r = worker_client_run_cancel(t->path, req, interrupt_fd(), &answer);
+	if (r < 0)
+		return r;
+	/* Only of what was done: a dry run gives nothing back. */
+	if (answer.nsteps && (answer.outcome == WORKER_RECLAIMED || answer.outcome == WORKER_NOTHING)) {
+		row->after.scope = meter.scope;
+		row->after.real_before = before;
+		row->after.real_after = meter_used(&meter);
+		if (t->recheck_us)
+			trim_recheck_mark(ctl, t->root, row);
+	}
+	complete(&answer, &row->res);
+	row->res = answer;
+	return 0;
+}
+
+static void trim_one(const struct ctl *ctl, const struct trim *t, size_t i, struct trim_row *row)
 {
 	const struct trim_target *target = &t->targets.v[i];
 	struct worker_request req = t->req;
-	struct worker_result answer;
+	struct worker_result *res = &row->res;
 	char why[WORKER_TEXT_MAX];
+	uint64_t anon = 0;
 	int r;
 
 	*res = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = target->pid };
-	if (!look_at(ctl, target, res))
+	row->after = (struct aftermath){ .real_before = METER_UNKNOWN, .real_after = METER_UNKNOWN };
+	if (!look_at(ctl, target, res, &anon))
 		return;
 	if (t->missing) {
 		snprintf(why, sizeof(why), "remedy '%s' is not in this version", t->missing);
@@ -188,15 +234,26 @@ static void trim_one(const struct ctl *ctl, const struct trim *t, size_t i, stru
 	req.pid = target->pid;
 	req.start_time = res->start_time;
 	show_progress(t, i, res->comm);
-	r = worker_client_run_cancel(t->path, &req, interrupt_fd(), &answer);
+	r = trim_measured(ctl, t, &req, anon, row);
 	clear_progress(t);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "can't start %.140s: %s; see 'reclaimctl doctor'", t->path, strerror(-r));
 		give_up(res, WORKER_FAILED, why);
-		return;
 	}
-	complete(&answer, res);
-	*res = answer;
+}
+
+/* Does it stay free? From what is seen later, or from the machine's settings alone. */
+static void trim_judge(const struct ctl *ctl, struct trim *t)
+{
+	struct thp thp;
+
+	if (t->recheck_us)
+		trim_recheck(ctl, t->root, t->recheck_us, t->results, t->nresults);
+	thp_read(t->root, &thp);
+	for (size_t i = 0; i < t->nresults; i++) {
+		aftermath_judge(&t->results[i].after, &t->results[i].res, &thp);
+		trim_report_warning(&t->results[i]);
+	}
 }
 
 static int trim_run(const struct ctl *ctl, struct trim *t)
@@ -209,6 +266,7 @@ static int trim_run(const struct ctl *ctl, struct trim *t)
 		trim_one(ctl, t, i, &t->results[t->nresults]);
 		trim_report_failure(&t->results[t->nresults++], t->group);
 	}
+	trim_judge(ctl, t);
 	return 0;
 }
 
@@ -254,7 +312,7 @@ static int trim_finish(struct ctl *ctl, const struct trim *t)
 
 static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
 {
-	_cleanup_(trim_donep) struct trim t = { 0 };
+	_cleanup_(trim_donep) struct trim t = { .root = -1 };
 	const struct trim_opts *o = opts;
 	const char *conflict;
 	char why[256];
@@ -274,7 +332,8 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	r = worker_client_path(t.path, sizeof(t.path));
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "failed to find the worker: %s", strerror(-r));
-	r = trim_find(ctl, o, &t);
+	t.root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
+	r = t.root < 0 ? -errno : trim_find(ctl, o, &t);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s", strerror(-r));
 	if (!t.targets.n)

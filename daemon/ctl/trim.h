@@ -9,12 +9,13 @@
 #include <sys/types.h>
 
 #include "base/cleanup.h"
+#include "ctl/aftermath.h"
 #include "ctl/ctl.h"
 #include "reclaim/worker.h"
 
 struct trim_opts {
 	const char *unit, *cgroup, *remedies;
-	struct opt_number min, max_stop, timeout;
+	struct opt_number min, max_stop, timeout, recheck;
 	int advice, depth; /* 0: not given */
 	bool all, dry_run, force;
 };
@@ -50,15 +51,34 @@ const char *trim_remedy_name(uint32_t bit);
 /* Known by name, but not in this version: its name, or NULL when all of @remedies are there. */
 const char *trim_remedy_missing(uint32_t remedies);
 
-/* Results are struct worker_result; texts in them are terminated but raw. */
+/* What came of one target. Texts are terminated but raw. */
+struct trim_row {
+	struct worker_result res;
+	struct aftermath after;
+};
+
+/*
+ * Remembers what the process of @row takes now, to be looked at again: it has
+ * just been trimmed. @root is "/". One that has gone is just not marked.
+ */
+void trim_recheck_mark(const struct ctl *ctl, int root, struct trim_row *row);
+
+/*
+ * Waits until each of those that are marked has had @wait_us since, or we are
+ * interrupted, and looks at it again.
+ */
+void trim_recheck(const struct ctl *ctl, int root, uint64_t wait_us, struct trim_row *rows, size_t n);
 
 /* The exit status of a run: failed before not permitted before refused before gone. */
-int trim_status(const struct worker_result *res, size_t n, bool group);
+int trim_status(const struct trim_row *rows, size_t n, bool group);
 
 /* One line on stderr for a target that was not done. */
-void trim_report_failure(const struct worker_result *res, bool group);
+void trim_report_failure(const struct trim_row *row, bool group);
+
+/* And for one whose memory has come back, or may. */
+void trim_report_warning(const struct trim_row *row);
 
 /* All rows, and a total when there are several. 0 or -errno. */
-int trim_report(struct ctl *ctl, const struct worker_result *res, size_t n) __must_check;
+int trim_report(struct ctl *ctl, const struct trim_row *rows, size_t n) __must_check;
 
 #endif

@@ -170,6 +170,7 @@ static void injector_split(struct injector *in, struct worker_step *step)
 	bool failed;
 	size_t n = split_run(&in->reader, in->req->pid, in->subject.piddir, in->deadline_ns, &failed);
 
+	in->res->huge_torn += (uint32_t)n;
 	if (n)
 		text_append(step->detail, sizeof(step->detail), "; %zu torn huge pages split", n);
 	if (failed)

@@ -37,7 +37,7 @@ steps = b"".join(struct.pack("=IIQqQQQ256s", s["remedy"], s["predicted"] is not 
                  for s in how.get("steps", []))
 sock.send(struct.pack("=IIiIQQQqQII256s256s2432s", magic, version, pid, how["outcome"], start, how.get("before", 0),
                       how.get("after", 0), how.get("before", 0) - how.get("after", 0), how.get("stopped", 0),
-                      len(how.get("steps", [])), 0, how.get("comm", "").encode("latin-1"),
+                      len(how.get("steps", [])), how.get("torn", 0), how.get("comm", "").encode("latin-1"),
                       how.get("reason", "").encode("latin-1"), steps))
 '''
 

@@ -19,8 +19,11 @@ import judge
 from cli import (CONTROL, HOSTILE, OUTCOMES, as_json, fake, holder, named, one_line, sleeper,  # noqa: F401
                  start_time)
 
+REAL_KEYS = {"real_scope", "real_before", "real_after", "real_freed"}
 TRIM_KEYS = {"pid", "comm", "start_time", "outcome", "reason", "rss_before", "rss_after", "freed", "stopped_us_max",
-             "steps"}
+             "steps", "huge_torn", "warning", "recheck", *REAL_KEYS}
+# of a target that nothing was done to
+UNTOUCHED = {"huge_torn": 0, "warning": None, "recheck": None, **dict.fromkeys(REAL_KEYS)}
 STEP_KEYS = {"remedy", "predicted", "freed", "stopped_us", "duration_us", "detail"}
 
 
@@ -52,9 +55,15 @@ def test_trim_outcomes(fake, sleeper, outcome, name, rc, said):
     r = judge.ctl("--json", "trim", pid, env=env)
     doc, = r.doc
     assert r.rc == rc and set(doc) == TRIM_KEYS and set(doc["steps"][0]) == STEP_KEYS
+    real = {k: doc.pop(k) for k in REAL_KEYS}
+    if name in ("reclaimed", "nothing") and outcome != "would":
+        # The sleeper has no control group of its own.
+        assert real["real_scope"] == "machine" and real["real_freed"] == real["real_before"] - real["real_after"]
+    else:
+        assert set(real.values()) == {None}
     assert doc == {"pid": pid, "comm": "sleep", "start_time": start_time(pid), "outcome": name,
                    "reason": "why" if said else None, "rss_before": 9 << 20, "rss_after": 2 << 20, "freed": 7 << 20,
-                   "stopped_us_max": 123,
+                   "stopped_us_max": 123, "huge_torn": 0, "warning": None, "recheck": None,
                    "steps": [{"remedy": "trim", "predicted": 7 << 20, "freed": 7 << 20, "stopped_us": 120,
                               "duration_us": 400, "detail": "d"}]}
     if said:
@@ -118,7 +127,7 @@ def test_trim_no_such_process(fake):
     r = judge.ctl("--json", "trim", gone.pid, env=fake.env())
     assert r.rc == 5 and r.doc == [{"pid": gone.pid, "comm": "", "start_time": 0, "outcome": "failed",
                                     "reason": "no such process", "rss_before": 0, "rss_after": 0, "freed": 0,
-                                    "stopped_us_max": 0, "steps": []}]
+                                    "stopped_us_max": 0, "steps": [], **UNTOUCHED}]
     one_line(r.err, f"pid {gone.pid}", "no such process")
     assert fake.requests() == []
 

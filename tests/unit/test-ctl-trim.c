@@ -222,10 +222,10 @@ static void test_status(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct worker_result res[5] = { 0 };
+		static struct trim_row res[5];
 
 		for (size_t k = 0; k < rows[i].n; k++)
-			res[k].outcome = rows[i].outcomes[k];
+			res[k].res.outcome = rows[i].outcomes[k];
 		assert_int_equal(trim_status(res, rows[i].n, false), rows[i].status);
 		/* One of a group that has gone before its turn is no error. */
 		assert_int_equal(trim_status(res, rows[i].n, true),
