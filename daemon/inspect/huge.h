@@ -6,6 +6,10 @@
  * page that is left splits it at once (mm/madvise.c,
  * madvise_cold_or_pageout_pte_range()), and it may be asked for from outside.
  * Seen on Linux 6.18.
+ *
+ * Before Linux 6.7 a huge page can't be told from 512 small ones in a row:
+ * then these are remembered as well, which makes the advice superfluous for
+ * some, but never wrong.
  */
 #ifndef RECLAIM_INSPECT_HUGE_H
 #define RECLAIM_INSPECT_HUGE_H
@@ -18,11 +22,12 @@ struct huge {
 	uint64_t *blocks; /* addresses of whole huge pages, ascending */
 	size_t n, at;
 	bool more; /* than are remembered */
+	bool guess; /* some may be 512 small pages */
 };
 
 /*
  * Remembers the huge pages that back private anonymous memory now. 0;
- * -EOPNOTSUPP before Linux 6.7; -ENOMEM; -errno. The caller calls huge_done().
+ * -EOPNOTSUPP without a pagemap; -ENOMEM; -errno. The caller calls huge_done().
  */
 int huge_note(struct target *t, struct huge *ret) __must_check;
 void huge_done(struct huge *h); /* accepts zeroed ones */

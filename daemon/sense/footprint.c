@@ -7,11 +7,11 @@
 #include "base/procfs.h"
 #include "base/pstat.h"
 #include "base/pstatus.h"
+#include "base/rollup.h"
 #include "base/scan.h"
 #include "sense/thp.h"
 
 #define HUGE_PAGE (2ull << 20)
-#define ROLLUP_MAX 4096
 #define VMSTAT_MAX ((size_t)64 << 10)
 
 /* The number behind @key at the beginning of a line. */
@@ -27,18 +27,6 @@ static uint64_t number_of(const char *text, const char *key)
 	p += strlen(key);
 	scan_blanks(&p);
 	return scan_u64(&p, &v) ? v : FOOTPRINT_UNKNOWN;
-}
-
-/* The kernel walks all page tables for it: for those who asked to look again. */
-static uint64_t read_huge(int piddir)
-{
-	char text[ROLLUP_MAX];
-	uint64_t kb;
-
-	if (procfs_read(piddir, "smaps_rollup", text, sizeof(text)) < 0)
-		return FOOTPRINT_UNKNOWN;
-	kb = number_of(text, "AnonHugePages:");
-	return kb > FOOTPRINT_UNKNOWN / 2048 ? FOOTPRINT_UNKNOWN : kb * 1024;
 }
 
 static uint64_t read_huge_faults(int root)
@@ -69,7 +57,7 @@ int footprint_read(int root, int piddir, struct footprint *ret)
 		.rss = status.rss_anon + status.rss_file + status.rss_shmem,
 		.anon = status.rss_anon,
 		.swap = status.vm_swap,
-		.huge = read_huge(piddir),
+		.huge = rollup_huge(piddir),
 		.minor_faults = stat.minor_faults,
 		.major_faults = stat.major_faults,
 		.collapsed = thp.collapsed,

@@ -165,10 +165,10 @@ static void injector_site(struct injector *in, struct site *ret)
 }
 
 /* RSS falls without it; memory is free only with it. */
-static void injector_split(struct injector *in, struct worker_step *step)
+static void injector_split(struct injector *in, const struct split *split, struct worker_step *step)
 {
 	bool failed;
-	size_t n = split_run(&in->reader, in->req->pid, in->subject.piddir, in->deadline_ns, &failed);
+	size_t n = split_run(split, &in->reader, in->req->pid, in->subject.piddir, in->deadline_ns, &failed);
 
 	in->res->huge_torn += (uint32_t)n;
 	if (n)
@@ -182,9 +182,12 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 			       const struct remedy_plan *plan, struct worker_step *step)
 {
 	struct remedy_result result = { .outcome = REMEDY_FAILED };
-	const bool huge = split_prepare(&in->reader, in->deadline_ns);
 	struct pstatus before, after;
-	uint64_t start = clock_ns();
+	struct split split;
+	uint64_t start;
+
+	split_prepare(&in->reader, in->subject.piddir, in->deadline_ns, &split);
+	start = clock_ns();
 
 	if (pstatus_read(in->subject.piddir, &before) < 0) {
 		injector_end(in, WORKER_GONE, "it has exited");
@@ -198,8 +201,8 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	step->stopped_us = result.stopped_ns / 1000;
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
-	if (huge && result.outcome == REMEDY_DONE)
-		injector_split(in, step);
+	if (result.outcome == REMEDY_DONE)
+		injector_split(in, &split, step);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
 	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
 	/* What exits or runs another program hasn't given its memory back to us. */

@@ -22,9 +22,11 @@ enum reader_op {
 };
 
 enum reader_huge {
-	READER_HUGE_NOTE, /* remember them; one range when there are any */
+	READER_HUGE_NOTE, /* remember them; as many ranges as below says */
 	READER_HUGE_TORN, /* a page each of those that have lost a part since */
 };
+
+enum reader_huge_noted { READER_HUGE_NONE, READER_HUGE_SEEN, READER_HUGE_GUESSED };
 
 enum reader_prove {
 	READER_PROVE_CALL, /* may it call into the allocator? */

@@ -113,7 +113,8 @@ static int reader_huge(struct reader_state *st, uint32_t what)
 	if (what == READER_HUGE_NOTE) {
 		huge_done(&st->huge);
 		n = huge_note(&st->target, &st->huge);
-		st->lists->nranges = n == 0 && st->huge.n;
+		if (n == 0 && st->huge.n)
+			st->lists->nranges = st->huge.guess ? READER_HUGE_GUESSED : READER_HUGE_SEEN;
 		return n;
 	}
 	n = huge_torn(&st->target, &st->huge, pages, ARRAY_SIZE(pages));

@@ -8,6 +8,8 @@
 
 #include "base/clock.h"
 #include "base/pstat.h"
+#include "base/rollup.h"
+#include "inspect/huge.h"
 
 #ifndef MADV_COLD
 #define MADV_COLD 20
@@ -22,9 +24,30 @@ static int split_ask(const struct reader *reader, enum reader_huge what, uint64_
 	return r < 0 ? r : reply.error;
 }
 
-bool split_prepare(const struct reader *reader, uint64_t deadline_ns)
+void split_prepare(const struct reader *reader, int piddir, uint64_t deadline_ns, struct split *ret)
 {
-	return split_ask(reader, READER_HUGE_NOTE, deadline_ns) == 0 && reader->lists->nranges > 0;
+	uint32_t n = 0;
+
+	*ret = (struct split){ .sight = SPLIT_NONE };
+	if (split_ask(reader, READER_HUGE_NOTE, deadline_ns) == 0)
+		n = reader->lists->nranges;
+	if (n == READER_HUGE_SEEN) {
+		ret->sight = SPLIT_SEEN;
+	} else if (n == READER_HUGE_GUESSED) {
+		ret->huge = rollup_huge(piddir);
+		ret->sight = ret->huge && ret->huge != ROLLUP_UNKNOWN ? SPLIT_GUESSED : SPLIT_NONE;
+	}
+}
+
+/*
+ * One that loses a part isn't mapped as a huge page any more (nor is one that
+ * is gone altogether): there are at most so many.
+ */
+static size_t split_most(const struct split *s, int piddir)
+{
+	const uint64_t now = rollup_huge(piddir);
+
+	return (s->huge - MIN(s->huge, now)) / HUGE_PAGE;
 }
 
 /* A pidfd of the very process that @piddir is about. */
@@ -39,8 +62,34 @@ static int split_open(pid_t pid, int piddir)
 	return pstat_read(piddir, &st) < 0 ? -ESRCH : TAKE_FD(fd);
 }
 
+/*
+ * Declares @n pages cold, and returns how many were. It ends at the first that
+ * isn't there any more; the others are wanted all the same. *failed: some were not.
+ */
+static size_t split_advise(int pidfd, const struct iovec *iov, size_t n, bool *failed)
+{
+	size_t done = 0;
+
+	for (size_t at = 0; at < n;) {
+		/* Whatever addresses these are: advice that takes nothing away, to one process. */
+		const long r = syscall(SYS_process_madvise, pidfd, iov + at, n - at, MADV_COLD, 0);
+		const size_t some = r > 0 ? MIN((size_t)r / REMOTE_PAGE, n - at) : 0;
+
+		done += some;
+		at += some;
+		if (at == n)
+			break;
+		*failed = true;
+		/* Not about this page: no such call, or it isn't allowed. */
+		if (r < 0 && errno != ENOMEM && errno != EINVAL)
+			break;
+		at++;
+	}
+	return done;
+}
+
 /* As many pages as can be told of in one call. 0 when no more are left, or -errno. */
-static int split_some(const struct reader *reader, int pidfd, uint64_t deadline_ns, bool *failed)
+static int split_some(const struct reader *reader, int pidfd, uint64_t deadline_ns, size_t *done, bool *failed)
 {
 	struct iovec iov[PURGE_RANGES_MAX];
 	uint32_t n;
@@ -52,21 +101,26 @@ static int split_some(const struct reader *reader, int pidfd, uint64_t deadline_
 	for (uint32_t i = 0; i < n; i++)
 		iov[i] = (struct iovec){ .iov_base = (void *)(uintptr_t)reader->lists->ranges[i].addr,
 					 .iov_len = REMOTE_PAGE };
-	/* Whatever addresses these are: advice that takes nothing away, to one process. */
-	if (n && syscall(SYS_process_madvise, pidfd, iov, n, MADV_COLD, 0) != (long)(n * REMOTE_PAGE))
-		*failed = true;
+	*done += split_advise(pidfd, iov, n, failed);
 	return (int)n;
 }
 
-size_t split_run(const struct reader *reader, pid_t pid, int piddir, uint64_t deadline_ns, bool *ret_failed)
+size_t split_run(const struct split *s, const struct reader *reader, pid_t pid, int piddir, uint64_t deadline_ns,
+		 bool *ret_failed)
 {
-	_cleanup_close_ int pidfd = split_open(pid, piddir);
-	size_t total = 0;
-	int n;
+	_cleanup_close_ int pidfd = -1;
+	size_t done = 0, most;
 
+	*ret_failed = false;
+	if (s->sight == SPLIT_NONE)
+		return 0;
+	most = s->sight == SPLIT_GUESSED ? split_most(s, piddir) : SIZE_MAX;
+	if (!most)
+		return 0;
+	pidfd = split_open(pid, piddir);
 	*ret_failed = pidfd < 0;
 	/* The reader isn't trusted to come to an end. */
-	while (pidfd >= 0 && clock_ns() < deadline_ns && (n = split_some(reader, pidfd, deadline_ns, ret_failed)) > 0)
-		total += (size_t)n;
-	return total;
+	while (pidfd >= 0 && clock_ns() < deadline_ns && split_some(reader, pidfd, deadline_ns, &done, ret_failed) > 0)
+		continue;
+	return MIN(done, most);
 }

@@ -90,7 +90,7 @@ struct worker_result {
 	int64_t freed; /* rss_before - rss_after */
 	uint64_t stopped_us_max;
 	uint32_t nsteps;
-	uint32_t huge_torn; /* huge pages that lost a part, and that the kernel was asked to split */
+	uint32_t huge_torn; /* huge pages that lost a part and were split */
 	char comm[WORKER_TEXT_MAX]; /* raw bytes of the target's comm */
 	char reason[WORKER_TEXT_MAX]; /* "" when none */
 	struct worker_step steps[WORKER_STEPS_MAX];

@@ -157,6 +157,38 @@ def test_really_free(heap, group, env):
     assert bool(env) is bool(doc["warning"]) is bool(err) or "[always]" in (THP / "enabled").read_text(encoding="ascii")
 
 
+def failing(special, what, pid):
+    """A trim that is denied a system call."""
+    strace = special.tool("strace", "strace")
+    name = what.split(":")[0]
+    r = judge.ctl("--json", "trim", pid, "--remedy=trim", env={"ASAN_OPTIONS": "detect_leaks=0"},
+                  prefix=[strace, "-f", "-qq", "-o", "/dev/null", "-e", f"trace={name}", "-e", f"inject={what}"])
+    assert r.rc == 0, r
+    doc, = r.doc
+    assert doc["real_scope"] == "cgroup" and doc["freed"] > 80 * MIB
+    return doc
+
+
+def test_really_free_on_old_kernels(heap, group, special):
+    """Before Linux 6.7 nobody tells which pages are huge: they are split all the same, and counted."""
+    needs_huge_pages()
+    h = heap(env=HUGE, group=group)
+    doc = failing(special, "ioctl:error=ENOTTY", h.pid)
+    assert abs(doc["real_freed"] - doc["freed"]) < doc["freed"] / 20
+    assert 30 < doc["huge_torn"] < 100 and "torn huge pages split" in doc["steps"][0]["detail"]
+
+
+def test_not_free_unless_split(heap, group, special):
+    """RSS alone would say that all is well."""
+    needs_huge_pages()
+    h = heap(env=HUGE, group=group)
+    doc = failing(special, "process_madvise:error=ENOSYS", h.pid)
+    assert doc["real_freed"] < doc["freed"] / 4
+    detail = doc["steps"][0]["detail"]
+    assert "torn huge pages could not be split, so not all of it is free yet" in detail
+    assert "pages split" not in detail and doc["huge_torn"] == 0 and doc["warning"] is None
+
+
 def test_only_seemingly_free(group):
     """Its parent has the same pages: resident size falls, and nobody has more memory. That is said."""
     def enter():
