@@ -9,14 +9,14 @@ from collections import namedtuple
 
 import judge
 
-MAGIC, VERSION = 0x726C636D, 1
+MAGIC, VERSION = 0x726C636D, 2
 WORKER_FD = 3
 TRIM = 1 << 1
 DRY_RUN, FORCE = 1, 2
 RECLAIMED, NOTHING, REFUSED, FAILED, TIMEOUT, DENIED, GONE, WOULD = range(1, 9)
 REQUEST = struct.Struct("<IIiIQIIQQ")
 HEAD = struct.Struct("<IIiIQQQqQII256s256s")
-STEP = 304
+STEP = 312
 RESULT_SIZE = HEAD.size + 8 * STEP
 
 Result = namedtuple("Result", "magic version pid outcome start_time rss_before rss_after freed stopped_us_max nsteps "

@@ -127,6 +127,7 @@ static void json_step(struct json *j, const struct worker_step *s)
 	else
 		json_null(j, "predicted");
 	json_i64(j, "freed", s->freed);
+	json_i64(j, "zeroes", s->zeroes);
 	json_u64(j, "stopped_us", s->stopped_us);
 	json_u64(j, "duration_us", s->duration_us);
 	json_text(j, "detail", s->detail);

@@ -7,6 +7,7 @@
 #include <sys/mman.h>
 
 #include "base/clock.h"
+#include "base/parse.h"
 #include "base/text.h"
 #include "inject/trace.h"
 #include "worker/precheck.h"
@@ -164,15 +165,29 @@ static void injector_site(struct injector *in, struct site *ret)
 	};
 }
 
-/* RSS falls without it; memory is free only with it. */
-static void injector_split(struct injector *in, const struct split *split, struct worker_step *step)
+/*
+ * RSS falls without it; memory is free only with it. It may fall once more: who
+ * splits a huge page also drops those of its pages that hold nothing but zeros
+ * (Linux 6.12, b1f202060afe "mm: remap unused subpages to shared zeropage when
+ * splitting isolated thp"). That is the kernel's gain, and nobody's prediction.
+ */
+static void injector_split(struct injector *in, const struct split *split, uint64_t rss, struct worker_step *step)
 {
+	struct pstatus after;
+	char text[24];
 	bool failed;
 	size_t n = split_run(split, &in->reader, in->req->pid, in->subject.piddir, in->deadline_ns, &failed);
 
 	in->res->huge_torn += (uint32_t)n;
+	if (n && pstatus_read(in->subject.piddir, &after) == 0) {
+		step->zeroes = (int64_t)(rss - injector_rss(&after));
+		in->res->rss_after = injector_rss(&after);
+	}
 	if (n)
 		text_append(step->detail, sizeof(step->detail), "; %zu torn huge pages split", n);
+	if (step->zeroes > 0)
+		text_append(step->detail, sizeof(step->detail), ", which dropped %s of zeros more",
+			    format_size((uint64_t)step->zeroes, text, sizeof(text)));
 	if (failed)
 		text_append(step->detail, sizeof(step->detail),
 			    "; torn huge pages could not be split, so not all of it is free yet");
@@ -201,14 +216,14 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	step->stopped_us = result.stopped_ns / 1000;
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
-	if (result.outcome == REMEDY_DONE)
-		injector_split(in, &split, step);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
 	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
 	/* What exits or runs another program hasn't given its memory back to us. */
 	if (result.outcome != REMEDY_GONE && pstatus_read(in->subject.piddir, &after) == 0) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		in->res->rss_after = injector_rss(&after);
+		if (result.outcome == REMEDY_DONE)
+			injector_split(in, &split, injector_rss(&after), step);
 	}
 }
 

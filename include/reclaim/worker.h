@@ -20,7 +20,7 @@
 
 #define WORKER_FD 3
 #define WORKER_MAGIC 0x726c636du /* "rlcm" */
-#define WORKER_VERSION 1u
+#define WORKER_VERSION 2u
 #define WORKER_STEPS_MAX 8
 #define WORKER_TEXT_MAX 256
 
@@ -76,6 +76,7 @@ struct worker_step {
 	uint32_t has_predicted;
 	uint64_t predicted; /* bytes */
 	int64_t freed; /* bytes, measured; negative when the target grew meanwhile */
+	int64_t zeroes; /* and what fell when the kernel then split torn huge pages: it drops pages of zeros (6.12) */
 	uint64_t stopped_us, duration_us;
 	uint64_t call_us; /* the part of stopped_us spent in the target's own function */
 	char detail[WORKER_TEXT_MAX];
@@ -97,8 +98,8 @@ struct worker_result {
 };
 
 _Static_assert(sizeof(struct worker_request) == 48, "worker_request is a wire format");
-_Static_assert(sizeof(struct worker_step) == 304, "worker_step is a wire format");
-_Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 304,
+_Static_assert(sizeof(struct worker_step) == 312, "worker_step is a wire format");
+_Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 312,
 	       "worker_result is a wire format");
 
 #endif
