@@ -94,6 +94,9 @@ static int purge_under_lock(struct purge_run *run, struct lease *lease, bool *re
 	ask.budget_ns = MIN(run->stop_ns / 2, lease_left_ns(lease) / 2);
 	*ret_something = false;
 	r = run->site->purge->check(run->site->purge->ctx, &ask, run->lists);
+	/* What the reader couldn't read; of the thread it would mean a fault. */
+	if (r == -EFAULT)
+		r = -EBADMSG;
 	if (r == 0)
 		r = purge_accept(run, writes, ranges);
 	if (r == 0 && run->lists->nranges + run->lists->nwrites > 0) {
@@ -191,6 +194,8 @@ static void purge_round_failed(int r, const char *why, bool gil, struct remedy_r
 		why = gil ? "Python's global lock could not be had in time" : "malloc's lock could not be had in time";
 	else if (!why && r == -ETIME)
 		why = "the machine is too busy: the lock had been let go of before all was ready";
+	else if (!why && r == -EBADMSG)
+		why = "its allocator could not be told: it keeps changing";
 	attempt_call_failed(r, why, "a purge", ret);
 }
 
@@ -350,6 +355,8 @@ static void purge_tell(const struct purge_run *run, struct remedy_result *ret)
 	if (run->skipped)
 		text_append(ret->detail, sizeof(ret->detail), "; %llu of its locks could not be had: %s",
 			    (unsigned long long)run->skipped, ret->reason);
+	if (run->ranges && run->site->advice == MADV_FREE)
+		text_append(ret->detail, sizeof(ret->detail), "; resident until the kernel needs memory (--advice=free)");
 	if (*run->plan->note)
 		text_append(ret->detail, sizeof(ret->detail), "; %s", run->plan->note);
 }

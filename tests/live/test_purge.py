@@ -145,6 +145,7 @@ def test_advice(start, advice):
         lazy = int(next(line.split()[1] for line in f if line.startswith("LazyFree:")))
     # MADV_FREE leaves the pages until somebody needs them
     assert (lazy > 100 * 1024) == (advice == "free")
+    assert ("resident until" in step(t)["detail"]) == (advice == "free"), t
     assert v.command("verify")["bad"] == 0
     assert v.command("refill")["errors"] == 0
     v.finish()
