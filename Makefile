@@ -115,9 +115,9 @@ man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format docs \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
 	demo bench kmod vm vm-tests vm-debug vm-bench \
-	setup-build setup-check setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
+	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -169,6 +169,12 @@ lint: setup-check ## include law, static analysis, spelling, sizes, licences, fo
 format: ## put changed lines of C into shape (edits files)
 	@scripts/lint --fix format
 
+gen: setup-gen ## headers, policy and reference of the netlink family, from its specification
+	@scripts/gen
+
+gen-check: setup-gen ## fail when they aren't what the specification makes
+	@scripts/gen --check
+
 docs: $(man_pages) ## man pages, into build/man
 
 demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python program; explain, predict, trim, verify
@@ -201,6 +207,7 @@ help: ## this list
 SETUP ?= scripts/setup --quiet
 setup-build: ; @$(SETUP) $(if $(findstring clang,$(notdir $(CC))),clang,build)
 setup-check: ; @$(SETUP) check
+setup-gen: ; @$(SETUP) gen
 setup-vm: ; @$(SETUP) vm
 setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
