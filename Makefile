@@ -293,7 +293,7 @@ $O/vm/lib/%.o: tests/vm/lib/%.c $O/.flags
 $(vm_tests): $O/vm/%: tests/vm/%.c $(patsubst tests/vm/%.c,$O/vm/%.o,$(vm_lib_srcs)) $O/.flags
 	@mkdir -p $(@D)
 	$(call say,LINK)
-	$(Q)$(CC) $(victim_cflags) -Iinclude/uapi -static -MMD -MP -MF $@.d -o $@ $(filter-out %.flags,$^) -lpthread
+	$(Q)$(CC) $(victim_cflags) -Iinclude/uapi -static -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) -lpthread
 
 $(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
 	@mkdir -p $(@D)
