@@ -67,8 +67,10 @@ static uint32_t kind_of(const struct smap *s)
 
 static uint32_t flags_of(const struct smap *s)
 {
-	return (s->perms[0] == 'r' ? RECLAIM_REGION_FLAGS_READ : 0) | (s->perms[1] == 'w' ? RECLAIM_REGION_FLAGS_WRITE : 0) |
-	       (s->perms[2] == 'x' ? RECLAIM_REGION_FLAGS_EXEC : 0) | (s->perms[3] == 's' ? RECLAIM_REGION_FLAGS_SHARED : 0);
+	return (s->perms[0] == 'r' ? RECLAIM_REGION_FLAGS_READ : 0) |
+	       (s->perms[1] == 'w' ? RECLAIM_REGION_FLAGS_WRITE : 0) |
+	       (s->perms[2] == 'x' ? RECLAIM_REGION_FLAGS_EXEC : 0) |
+	       (s->perms[3] == 's' ? RECLAIM_REGION_FLAGS_SHARED : 0);
 }
 
 static bool differs(const char *what, uint64_t want, uint64_t got)
@@ -127,7 +129,8 @@ static void same(const struct proc *p, int attr, const char *what, uint64_t want
 {
 	uint64_t got = p->value[attr];
 
-	tap(p->has[attr] && (got > want ? got - want : want - got) <= slack, "%s: %" PRIu64 ", we %" PRIu64, what, want, got);
+	tap(p->has[attr] && (got > want ? got - want : want - got) <= slack, "%s: %" PRIu64 ", we %" PRIu64, what, want,
+	    got);
 }
 
 static void compare_counters(const struct proc *p, pid_t pid, const struct smap *s, int n)
@@ -147,7 +150,8 @@ static void compare_counters(const struct proc *p, pid_t pid, const struct smap 
 	same(p, RECLAIM_A_SWAP, "VmSwap", status_of(pid, "VmSwap:") * 1024, slack);
 	same(p, RECLAIM_A_PAGE_TABLES, "VmPTE", status_of(pid, "VmPTE:") * 1024, 0);
 	sum = p->value[RECLAIM_A_RSS_ANON] + p->value[RECLAIM_A_RSS_FILE] + p->value[RECLAIM_A_RSS_SHMEM];
-	tap((rss > sum ? rss - sum : sum - rss) <= 3 * slack, "sum of Rss: %" PRIu64 ", our counters %" PRIu64, rss, sum);
+	tap((rss > sum ? rss - sum : sum - rss) <= 3 * slack, "sum of Rss: %" PRIu64 ", our counters %" PRIu64, rss,
+	    sum);
 	same(p, RECLAIM_A_THREADS, "threads", status_of(pid, "Threads:"), 0);
 	same(p, RECLAIM_A_UID, "uid", 0, 0);
 	same(p, RECLAIM_A_PID, "pid", pid, 0);
@@ -188,7 +192,8 @@ int main(void)
 	pid_t pid;
 	int n, r;
 
-	if (!tap(layout_prepare() == 0, "prepare swap, huge pages, merging") || !tap(genl_open(&g) == 0, "find the family"))
+	if (!tap(layout_prepare() == 0, "prepare swap, huge pages, merging") ||
+	    !tap(genl_open(&g) == 0, "find the family"))
 		return tap_end();
 	pid = child_start(layout_make, NULL);
 	if (!tap(pid > 0, "make %zu kinds of mappings", layout_count))

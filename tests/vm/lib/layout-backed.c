@@ -308,7 +308,11 @@ int layout_merged(char *at)
 
 int layout_merged_zero(char *at)
 {
-	return file_write(KSM "use_zero_pages", "1") ?: merge(at, 0) ?: merge_now() ?: file_write(KSM "use_zero_pages", "0");
+	int r = file_write(KSM "use_zero_pages", "1");
+
+	r = r ?: merge(at, 0);
+	r = r ?: merge_now();
+	return r ?: file_write(KSM "use_zero_pages", "0");
 }
 
 /* Write protection by userfaultfd leaves entries that are neither pages nor swap, since 5.19. */

@@ -45,8 +45,9 @@ int smaps_read(pid_t pid, struct smap *ret, int max)
 	while (fgets(line, sizeof(line), f)) {
 		s = (struct smap){ 0 };
 		at = 0;
-		if (sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &s.start, &s.end, s.perms, &s.offset,
-			   &at) >= 4 && at) {
+		sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &s.start, &s.end, s.perms,
+		       &s.offset, &at);
+		if (at) {
 			line[strcspn(line, "\n")] = 0;
 			snprintf(s.name, sizeof(s.name), "%.255s", line + at);
 			if (n == max)
