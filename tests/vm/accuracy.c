@@ -195,7 +195,7 @@ int main(void)
 	if (!tap(layout_prepare() == 0, "prepare swap, huge pages, merging") ||
 	    !tap(genl_open(&g) == 0, "find the family"))
 		return tap_end();
-	pid = child_start(layout_make, NULL);
+	pid = child_start(layout_make, NULL, NULL);
 	if (!tap(pid > 0, "make %zu kinds of mappings", layout_count))
 		return tap_end();
 	n = look(&g, pid, smaps, &regions);

@@ -35,7 +35,7 @@ int main(void)
 
 	if (!tap(layout_prepare() == 0, "prepare swap, huge pages, merging"))
 		return tap_end();
-	pid = child_start(layout_make, NULL);
+	pid = child_start(layout_make, NULL, NULL);
 	n = pid > 0 ? smaps_read(pid, s, 512) : pid;
 	if (!tap(n >= 60, "%d mappings", n))
 		return tap_end();

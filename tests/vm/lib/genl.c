@@ -101,11 +101,10 @@ static void parse(struct nlmsghdr *h, struct genl_reply *ret)
 	size_t size = (char *)h + h->nlmsg_len - data;
 	struct nlattr *a = NULL;
 
-	*ret = (struct genl_reply){ .cmd = gh->cmd };
+	*ret = (struct genl_reply){ .cmd = gh->cmd, .end = data + size };
 	while ((a = genl_next(data, size, a))) {
 		uint16_t type = a->nla_type & TYPE_MASK;
 
-		/* The first of several: readers of multi-attr go on from there. */
 		if (type <= RECLAIM_A_MAX && !ret->attr[type])
 			ret->attr[type] = a;
 	}

@@ -30,6 +30,7 @@ struct genl_request {
 struct genl_reply {
 	uint8_t cmd;
 	struct nlattr *attr[RECLAIM_A_MAX + 1];
+	void *end; /* of all attributes: where several of one number follow each other, attr has the first */
 };
 
 typedef void (*genl_handler_t)(const struct genl_reply *reply, void *data);

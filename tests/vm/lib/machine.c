@@ -129,7 +129,7 @@ void sleep_ms(unsigned int ms)
 		;
 }
 
-pid_t child_start(int (*work)(void *data), void *data)
+pid_t child_start(int (*work)(void *data), void (*later)(void *data), void *data)
 {
 	int ready[2], r = -EPIPE;
 	pid_t pid;
@@ -145,6 +145,8 @@ pid_t child_start(int (*work)(void *data), void *data)
 		if (write(ready[1], &r, sizeof(r)) < 0)
 			_exit(1);
 		close(ready[1]);
+		if (later)
+			later(data);
 		for (;;)
 			pause();
 	}

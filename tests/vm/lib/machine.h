@@ -31,8 +31,9 @@ uint64_t cpu_us(void);
 uint64_t cpu_of_us(pid_t pid);
 void sleep_ms(unsigned int ms);
 
-/* A child that runs @work and then waits to be killed; returns when @work is done. -errno when it failed. */
-pid_t child_start(int (*work)(void *data), void *data);
+/* A child that runs @work, and then @later if there is one, and waits to be killed. Returns when @work is done; what
+ * it returns when that is negative. */
+pid_t child_start(int (*work)(void *data), void (*later)(void *data), void *data);
 void child_end(pid_t pid);
 
 /* 6.1, 6.12, 7.2 as 601, 612, 702 */
