@@ -151,6 +151,15 @@ KERNELS ?= all
 vm: setup-vm vm-tests ## boot Debian's kernels in qemu, load the module, test it; KERNELS='bookworm forky': some of them
 	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm
 
+kmod: $(if $(KDIR),,setup-vm) ## build the module for Debian's kernels, build/kmod/RELEASE/reclaim.ko; KDIR=DIR: for that one, in kmod/
+	$(if $(KDIR),$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules,@scripts/kernels build $(KERNELS))
+
+vm-debug: setup-vm vm-tests ## the same and stress with a kernel built to find mistakes (hours; the kernel is built once)
+	@scripts/check vm-debug
+
+vm-bench: setup-vm vm-tests ## what the module costs beside /proc; build/check/bench-SUITE.json
+	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm-bench
+
 vm-tests: $(vm_tests) ## build what vm runs
 
 soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)

@@ -13,7 +13,7 @@
 #include "layout-kinds.h"
 #include "machine.h"
 
-#define SIZE (8 * MIB)
+#define SIZE (4 * MIB)
 #define MAX 16
 
 struct churn {
@@ -25,7 +25,7 @@ struct churn {
 /* A random part of it: long or short, aligned or not */
 static char *part(char *p, size_t *size)
 {
-	size_t pages = SIZE / PAGE, at = random() % pages, n = 1 + random() % (random() % 2 ? 16 : pages - at);
+	size_t pages = SIZE / PAGE, at = random() % pages, n = 1 + random() % (random() % 4 ? 32 : pages - at);
 
 	if (at + n > pages)
 		n = pages - at;
