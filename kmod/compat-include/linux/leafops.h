@@ -2,16 +2,16 @@
 #ifndef RECLAIM_COMPAT_LINUX_LEAFOPS_H
 #define RECLAIM_COMPAT_LINUX_LEAFOPS_H
 
+/* Neither the real one nor what it replaces includes all that it needs. */
+#include <linux/mm.h>
+#include <linux/swap.h>
+#include <linux/swapops.h>
 #include <linux/version.h>
 
 /* Since 6.19, where they replace the helpers of swapops.h for entries that aren't present. */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 19, 0)
 #include_next <linux/leafops.h>
 #else
-#include <linux/mm.h>
-#include <linux/swap.h>
-#include <linux/swapops.h>
-
 typedef swp_entry_t softleaf_t;
 
 /* 6.12's stable series has this one already. */
