@@ -10,15 +10,9 @@
 
 #include <uapi/linux/reclaim.h>
 
-/* Integer value ranges */
-static const struct netlink_range_validation reclaim_a_pid_range = {
-	.min	= 1ULL,
-	.max	= 2147483647ULL,
-};
-
 /* Global operation policy for reclaim */
 const struct nla_policy reclaim_nl_policy[RECLAIM_A_FRESH + 1] = {
-	[RECLAIM_A_PID] = NLA_POLICY_FULL_RANGE(NLA_U32, &reclaim_a_pid_range),
+	[RECLAIM_A_PID] = NLA_POLICY_MIN(NLA_U32, 1),
 	[RECLAIM_A_START_TIME] = { .type = NLA_U64, },
 	[RECLAIM_A_UID] = { .type = NLA_U32, },
 	[RECLAIM_A_CGROUP_ID] = { .type = NLA_U64, },
