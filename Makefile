@@ -104,6 +104,9 @@ unit_helpers := $(filter-out $(wildcard tests/unit/test-*.c),$(sort $(wildcard t
 fuzzers := $(patsubst tests/fuzz/%.c,$O/%,$(sort $(wildcard tests/fuzz/fuzz-*.c)))
 victims := $(patsubst tests/victims/%.c,$O/victims/%,$(sort $(wildcard tests/victims/*.c)))
 benches := $(patsubst tests/bench/%.c,$O/bench/%,$(sort $(wildcard tests/bench/*.c)))
+# What runs in machines with other kernels: one program each, without libraries.
+vm_tests := $(patsubst tests/vm/%.c,$O/vm/%,$(sort $(wildcard tests/vm/*.c)))
+vm_lib_srcs := $(sort $(wildcard tests/vm/lib/*.c))
 docs := README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
 man_srcs := $(sort $(wildcard Documentation/man/*.rst))
 man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
@@ -112,13 +115,13 @@ man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format docs \
-	demo bench \
-	setup-build setup-check setup-demo setup-bench setup-docs install uninstall clean help FORCE
+.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
+	demo bench kmod vm vm-tests vm-debug vm-bench \
+	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
 
-tests: all $(unit_tests) $(victims) $(benches) ## build unit tests, test targets and bench targets
+tests: all $(unit_tests) $(victims) $(benches) $(vm_tests) ## build unit tests, test targets and bench targets
 
 fuzzers: $(if $(filter 1,$(FUZZ)),$(fuzzers)) ## build the fuzzers, into build/fuzz
 	$(if $(filter 1,$(FUZZ)),@:,@$(MAKE) --no-print-directory FUZZ=1 fuzzers)
@@ -147,6 +150,21 @@ matrix: setup-check tests ## targets from other Debian releases, in chroots unde
 	@RECLAIM_CHROOTS="$${RECLAIM_CHROOTS:-$(CURDIR)/build/chroot}" /usr/bin/python3 -m pytest -q \
 		tests/live/test_glibc_reader.py tests/live/test_cpython_reader.py tests/live/test_collect.py tests/live/test_purge.py
 
+KERNELS ?= all
+vm: setup-vm vm-tests ## boot Debian's kernels in qemu, load the module, test it; KERNELS='bookworm forky': some of them
+	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm
+
+kmod: $(if $(KDIR),,setup-vm) ## build the module for Debian's kernels, build/kmod/RELEASE/reclaim.ko; KDIR=DIR: for that one, in kmod/
+	$(if $(KDIR),$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules,@scripts/kernels build $(KERNELS))
+
+vm-debug: setup-vm vm-tests ## the same and stress with a kernel built to find mistakes (hours; the kernel is built once)
+	@scripts/check vm-debug
+
+vm-bench: setup-vm vm-tests ## what the module costs beside /proc; build/check/bench-SUITE.json
+	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm-bench
+
+vm-tests: $(vm_tests) ## build what vm runs
+
 soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)
 	@scripts/check soak
 
@@ -162,6 +180,12 @@ lint: setup-check ## include law, static analysis, spelling, sizes, licences, fo
 
 format: ## put changed lines of C into shape (edits files)
 	@scripts/lint --fix format
+
+gen: setup-gen ## headers, policy and reference of the netlink family, from its specification
+	@scripts/gen
+
+gen-check: setup-gen ## fail when they aren't what the specification makes
+	@scripts/gen --check
 
 docs: $(man_pages) ## man pages, into build/man
 
@@ -195,6 +219,8 @@ help: ## this list
 SETUP ?= scripts/setup --quiet
 setup-build: ; @$(SETUP) $(if $(findstring clang,$(notdir $(CC))),clang,build)
 setup-check: ; @$(SETUP) check
+setup-gen: ; @$(SETUP) gen
+setup-vm: ; @$(SETUP) vm
 setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
 setup-docs: ; @$(SETUP) docs
@@ -271,9 +297,19 @@ $(benches): $O/bench/%: tests/bench/%.c $O/.flags
 	$(call say,LINK)
 	$(Q)$(CC) $(victim_cflags) -MMD -MP -MF $@.d -o $@ $< -lpthread -lrt $(call ldlibs_of,$<)
 
+$O/vm/lib/%.o: tests/vm/lib/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(victim_cflags) -Iinclude/uapi -MMD -MP -c -o $@ $<
+
+$(vm_tests): $O/vm/%: tests/vm/%.c $(patsubst tests/vm/%.c,$O/vm/%.o,$(vm_lib_srcs)) $O/.flags
+	@mkdir -p $(@D)
+	$(call say,LINK)
+	$(Q)$(CC) $(victim_cflags) -Iinclude/uapi -static -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) -lpthread
+
 $(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
 	@mkdir -p $(@D)
 	$(call say,MAN)
 	$(Q)$(RST2MAN) --strict $< $@
 
--include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d)
+-include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)

@@ -1,0 +1,121 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/bitops.h>
+#include <linux/pgtable.h>
+#include <linux/sched.h>
+#include <linux/slab.h>
+
+#include "age.h"
+#include "tunable.h"
+
+static size_t chunk_size(unsigned int shift)
+{
+	return sizeof(struct reclaim_age_chunk) + (PMD_SIZE >> shift);
+}
+
+static void chunk_free(struct reclaim_age_chunk *chunk)
+{
+	atomic64_sub(chunk_size(chunk->shift), &reclaim_stats.age_bytes);
+	kfree_rcu(chunk, rcu);
+}
+
+void reclaim_ages_init(struct reclaim_ages *ages, unsigned int granule)
+{
+	xa_init(&ages->chunks);
+	ages->shift = ilog2(granule);
+	ages->pass = 1;
+	ages->incomplete = false;
+}
+
+void reclaim_ages_destroy(struct reclaim_ages *ages)
+{
+	struct reclaim_age_chunk *chunk;
+	unsigned long index;
+
+	xa_for_each(&ages->chunks, index, chunk) {
+		xa_erase(&ages->chunks, index);
+		chunk_free(chunk);
+		cond_resched();
+	}
+	xa_destroy(&ages->chunks);
+}
+
+void reclaim_ages_restart(struct reclaim_ages *ages, unsigned int granule)
+{
+	reclaim_ages_destroy(ages);
+	reclaim_ages_init(ages, granule);
+}
+
+struct reclaim_age_chunk *reclaim_ages_find(struct reclaim_ages *ages, unsigned long addr)
+{
+	return xa_load(&ages->chunks, addr >> PMD_SHIFT);
+}
+
+/*
+ * Called under a target's mmap lock, so no waiting for memory. The bound is
+ * one for all targets; what goes over it looks as if it were in use.
+ */
+struct reclaim_age_chunk *reclaim_ages_get(struct reclaim_ages *ages, unsigned long addr)
+{
+	struct reclaim_age_chunk *chunk = reclaim_ages_find(ages, addr);
+	s64 limit = (s64)reclaim_tunable(age_max_kb) << 10;
+	size_t size = chunk_size(ages->shift);
+
+	if (chunk)
+		return chunk;
+
+	if (atomic64_read(&reclaim_stats.age_bytes) + (s64)size > limit)
+		goto err_failed;
+
+	chunk = kzalloc(size, GFP_NOWAIT | __GFP_NOWARN);
+	if (!chunk)
+		goto err_failed;
+	chunk->shift = ages->shift;
+
+	if (xa_err(xa_store(&ages->chunks, addr >> PMD_SHIFT, chunk, GFP_NOWAIT | __GFP_NOWARN)))
+		goto err_chunk;
+
+	atomic64_add(size, &reclaim_stats.age_bytes);
+	return chunk;
+
+err_chunk:
+	kfree(chunk);
+err_failed:
+	atomic64_inc(&reclaim_stats.age_failures);
+	ages->incomplete = true;
+	return NULL;
+}
+
+void reclaim_ages_sweep(struct reclaim_ages *ages)
+{
+	struct reclaim_age_chunk *chunk;
+	unsigned long index;
+
+	xa_for_each(&ages->chunks, index, chunk) {
+		if (chunk->pass != ages->pass) {
+			xa_erase(&ages->chunks, index);
+			chunk_free(chunk);
+		}
+		cond_resched();
+	}
+}
+
+unsigned int reclaim_age_bucket(u8 age)
+{
+	return fls(age);
+}
+
+unsigned int reclaim_age_bucket_start(unsigned int bucket)
+{
+	return bucket ? 1U << (bucket - 1) : 0;
+}
+
+u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed)
+{
+	return accessed ? 0 : min_t(unsigned int, age + ticks, RECLAIM_AGE_MAX);
+}
+
+/* What an age can't count up to is taken for idle when it is as old as one can be. */
+unsigned int reclaim_age_ticks(unsigned int ms, unsigned int interval_ms)
+{
+	return clamp_t(unsigned int, DIV_ROUND_UP(ms, interval_ms), 1, RECLAIM_AGE_MAX);
+}

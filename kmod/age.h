@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/*
+ * For how many intervals of the sampler each piece (granule) of an address
+ * space has been idle: a byte for each, in chunks of one PMD's range.
+ *
+ * Only the sampler writes. Others read under RCU.
+ */
+#ifndef RECLAIM_AGE_H
+#define RECLAIM_AGE_H
+
+#include <linux/pgtable.h>
+#include <linux/types.h>
+#include <linux/xarray.h>
+
+#define RECLAIM_AGE_MAX 255
+/* 0; 1; 2 to 3; 4 to 7; and so on. The last one holds 255 too, which means that or more. */
+#define RECLAIM_AGE_BUCKETS 9
+
+struct reclaim_age_chunk {
+	struct rcu_head rcu;
+	u32 pass; /* of the last walk that found something in it */
+	u8 shift; /* of a granule, as it was when this was made: readers may come late */
+	u8 age[];
+};
+
+struct reclaim_ages {
+	struct xarray chunks; /* by address / PMD_SIZE */
+	unsigned int shift; /* of a granule */
+	u32 pass;
+	bool incomplete; /* in this pass a chunk wasn't to be had */
+};
+
+void reclaim_ages_init(struct reclaim_ages *ages, unsigned int granule);
+void reclaim_ages_destroy(struct reclaim_ages *ages);
+/* Forgets all, and goes on with another granule. */
+void reclaim_ages_restart(struct reclaim_ages *ages, unsigned int granule);
+
+/* The chunk of @addr or NULL. Under RCU, or by the sampler. */
+struct reclaim_age_chunk *reclaim_ages_find(struct reclaim_ages *ages, unsigned long addr);
+/* The same, made when it isn't there. By the sampler; doesn't sleep. */
+struct reclaim_age_chunk *reclaim_ages_get(struct reclaim_ages *ages, unsigned long addr);
+/* After a whole walk: chunks that it found empty go. */
+void reclaim_ages_sweep(struct reclaim_ages *ages);
+
+static inline u8 *reclaim_age_slot(struct reclaim_age_chunk *chunk, unsigned long addr)
+{
+	return &chunk->age[(addr & ~PMD_MASK) >> chunk->shift];
+}
+
+static inline size_t reclaim_age_slots(const struct reclaim_age_chunk *chunk)
+{
+	return PMD_SIZE >> chunk->shift;
+}
+
+/* The age from which on something is idle for @ms. */
+unsigned int reclaim_age_ticks(unsigned int ms, unsigned int interval_ms);
+unsigned int reclaim_age_bucket(u8 age);
+unsigned int reclaim_age_bucket_start(unsigned int bucket); /* its smallest age */
+/* The age after a look @ticks later that saw no sign of access, or saw one. */
+u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed);
+
+#endif

@@ -1,0 +1,29 @@
+/* SPDX-License-Identifier: GPL-2.0-only */
+/* All that is told of one process: who it is, its counters, and what a walk found. */
+#ifndef RECLAIM_FACTS_H
+#define RECLAIM_FACTS_H
+
+#include <linux/types.h>
+
+#include "process.h"
+#include "sample.h"
+
+struct reclaim_facts {
+	struct reclaim_process process;
+	struct reclaim_counters counters;
+	u32 sampling; /* enum reclaim_sampling */
+	struct reclaim_sample sample; /* taken_ns is 0 when there is none */
+};
+
+/*
+ * 0; -ESRCH when it has no memory; -EINTR. @fresh: by a walk now; when that can't be had, what the
+ * sampler found last, whose age tells.
+ */
+int __must_check reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct reclaim_facts *ret);
+
+/* Anonymous memory, resident and swapped out, roughly. 0 when it has none. */
+u64 reclaim_facts_size(struct task_struct *task);
+
+u64 reclaim_sample_age_ms(const struct reclaim_sample *s);
+
+#endif

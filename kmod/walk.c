@@ -1,0 +1,468 @@
+// SPDX-License-Identifier: GPL-2.0-only
+#include <linux/delay.h>
+#include <linux/leafops.h>
+#include <linux/mm.h>
+#include <linux/mmap_lock.h>
+#include <linux/mmu_notifier.h>
+#include <linux/page_idle.h>
+#include <linux/pgtable.h>
+#include <linux/sched/clock.h>
+#include <linux/sched/mm.h>
+#include <linux/sched/signal.h>
+#include <linux/shmem_fs.h>
+#include <linux/swap.h>
+
+#include "tunable.h"
+#include "walk.h"
+
+#if !defined(CONFIG_X86_64)
+#error "accessed bits are cleared as x86-64 keeps them"
+#endif
+
+#define HOLD_NS (300 * NSEC_PER_USEC)
+#define LOCK_TRIES 50
+#define NO_GRANULE ULONG_MAX
+
+void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct reclaim_ages *ages)
+{
+	*w = (struct reclaim_walk){
+		.mm = mm,
+		.ages = ages,
+		.idle_ticks = RECLAIM_AGE_MAX,
+		.granule = NO_GRANULE,
+		.shift = PAGE_SHIFT,
+	};
+}
+
+bool reclaim_walk_may_clear(struct mm_struct *mm)
+{
+	/* A guest's accesses, for one, are only in the secondary MMU's tables. */
+	if (mm_has_notifiers(mm))
+		return false;
+	return IS_ENABLED(CONFIG_PAGE_IDLE_FLAG) || reclaim_tunable(no_young_flag) != RECLAIM_NO_YOUNG_OFF;
+}
+
+/*
+ * Not by waiting in the lock's queue: a page fault may hold it for as long as
+ * some file system in user space likes, and with a writer behind it we would
+ * wait for both.
+ */
+int reclaim_walk_lock(struct reclaim_walk *w)
+{
+	int i;
+
+	if (!mmget_not_zero(w->mm))
+		return -ESRCH;
+
+	for (i = 0; !mmap_read_trylock(w->mm); i++) {
+		if (i == LOCK_TRIES || fatal_signal_pending(current)) {
+			mmput_async(w->mm);
+			return -EBUSY;
+		}
+		usleep_range(500, 1000);
+	}
+	w->held_since = local_clock();
+	return 0;
+}
+
+void reclaim_walk_unlock(struct reclaim_walk *w)
+{
+	mmap_read_unlock(w->mm);
+	reclaim_stats_hold(local_clock() - w->held_since);
+	/* Should we be the last: exit_mmap() isn't ours to spend time on. */
+	mmput_async(w->mm);
+}
+
+bool reclaim_walk_should_pause(const struct reclaim_walk *w)
+{
+	return need_resched() || mmap_lock_is_contended(w->mm) || local_clock() - w->held_since > HOLD_NS;
+}
+
+/* Accounts the pages counted of the current granule, whose age is known as far as this mapping knows. */
+static void granule_flush(struct reclaim_walk *w)
+{
+	u64 bytes = (u64)w->granule_pages << PAGE_SHIFT;
+	u8 age = 0;
+
+	if (!w->aging || w->granule == NO_GRANULE)
+		return;
+
+	if (w->chunk) {
+		age = reclaim_age_next(w->granule_age, w->ticks, w->granule_accessed || !w->granule_seen);
+		if (w->clear)
+			WRITE_ONCE(*reclaim_age_slot(w->chunk, w->granule << w->shift), age);
+		if (w->clear && w->granule_seen)
+			w->chunk->pass = w->ages->pass;
+	}
+	w->usage->histogram[reclaim_age_bucket(age)] += bytes;
+	if (age >= w->idle_ticks)
+		w->usage->idle += bytes;
+	w->granule_pages = 0;
+}
+
+static void granule_enter(struct reclaim_walk *w, unsigned long addr)
+{
+	if (w->granule != NO_GRANULE)
+		granule_flush(w);
+	w->granule = addr >> w->shift;
+	w->granule_accessed = false;
+	w->granule_seen = false;
+	w->granule_age = w->chunk ? READ_ONCE(*reclaim_age_slot(w->chunk, addr)) : 0;
+}
+
+/* The chunk for one PMD's range. Under RCU, or when we are the one who frees them. */
+static void granule_chunk(struct reclaim_walk *w, unsigned long addr)
+{
+	if (!w->aging)
+		return;
+	w->chunk = w->clear ? reclaim_ages_get(w->ages, addr) : reclaim_ages_find(w->ages, addr);
+	w->shift = w->chunk ? w->chunk->shift : PMD_SHIFT;
+}
+
+/*
+ * Says what DAMON and page_idle say when they take a sign of access away, and
+ * in their way: the flag first, so that the kernel's own reclaim never sees
+ * neither. Under the page table's lock, which keeps the page from being freed.
+ */
+static void clear_young(unsigned long *entry, struct folio *folio)
+{
+	if (IS_ENABLED(CONFIG_PAGE_IDLE_FLAG)) {
+		folio_set_young(folio);
+		folio_set_idle(folio);
+	} else if (reclaim_tunable(no_young_flag) == RECLAIM_NO_YOUNG_ACTIVATE) {
+		folio_mark_accessed(folio);
+	}
+	clear_bit(_PAGE_BIT_ACCESSED, entry);
+}
+
+static void count_anon(struct reclaim_walk *w, pte_t *ptep, pte_t pte)
+{
+	struct folio *folio = NULL;
+	bool young = pte_young(pte);
+
+	w->usage->present += PAGE_SIZE;
+	w->usage->anon += PAGE_SIZE;
+
+	/* MADV_FREE leaves a clean entry behind, so a dirty one need not be asked. */
+	if (!pte_dirty(pte)) {
+		folio = page_folio(pte_page(pte));
+		if (!folio_test_swapbacked(folio) && !folio_test_dirty(folio))
+			w->usage->lazyfree += PAGE_SIZE;
+	}
+
+	if (young) {
+		w->usage->accessed += PAGE_SIZE;
+		w->granule_accessed = true;
+		if (w->clear)
+			clear_young((unsigned long *)&ptep->pte, folio ?: page_folio(pte_page(pte)));
+	}
+	w->granule_seen = true;
+	w->granule_pages++;
+}
+
+static void count_page(struct reclaim_walk *w, pte_t *ptep, pte_t pte)
+{
+	/* Zero pages, those of KSM too, and device memory. */
+	if (pte_special(pte) || !pfn_valid(pte_pfn(pte)))
+		return;
+	if (w->all_anon || (!w->no_anon && folio_test_anon(page_folio(pte_page(pte)))))
+		count_anon(w, ptep, pte);
+	else
+		w->usage->present += PAGE_SIZE;
+}
+
+static void count_folio(struct reclaim_walk *w, struct page *page, u64 size, bool dirty)
+{
+	struct folio *folio = page_folio(page);
+
+	w->usage->present += size;
+	if (!folio_test_anon(folio))
+		return;
+	w->usage->anon += size;
+	if (!dirty && !folio_test_swapbacked(folio) && !folio_test_dirty(folio))
+		w->usage->lazyfree += size;
+}
+
+static void count_not_present(struct reclaim_walk *w, pte_t pte)
+{
+	softleaf_t entry = softleaf_from_pte(pte);
+
+	if (softleaf_is_swap(entry))
+		w->usage->swapped += PAGE_SIZE;
+	else if (softleaf_has_pfn(entry))
+		count_folio(w, softleaf_to_page(entry), PAGE_SIZE, false);
+}
+
+/* Pages of a private writable mapping of shmem that it hasn't written to, and that are swapped out. */
+static void count_hole(struct reclaim_walk *w, unsigned long addr, unsigned long end)
+{
+	pgoff_t index;
+
+	if (!w->holes)
+		return;
+	for (; addr < end; addr += PAGE_SIZE) {
+		index = linear_page_index(w->vma, addr);
+		if (xa_is_value(xa_load(&w->holes->i_pages, index)))
+			w->usage->swapped_shmem += PAGE_SIZE;
+	}
+}
+
+static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
+{
+	pte_t pte;
+
+	for (; addr < end; addr += PAGE_SIZE, ptep++) {
+		if (w->aging && addr >> w->shift != w->granule)
+			granule_enter(w, addr);
+		pte = ptep_get(ptep);
+		if (pte_none(pte))
+			count_hole(w, addr, addr + PAGE_SIZE);
+		else if (pte_present(pte))
+			count_page(w, ptep, pte);
+		else
+			count_not_present(w, pte);
+		w->pages++;
+	}
+	granule_flush(w);
+}
+
+/*
+ * pte_offset_map_lock() isn't exported. As it does: the table may be freed once
+ * it is taken out of the PMD, which RCU delays, and which the lock and a second
+ * look exclude. False when @pmdval isn't in the PMD anymore.
+ */
+static bool walk_ptes(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, unsigned long addr, unsigned long end)
+{
+	spinlock_t *ptl = pte_lockptr(w->mm, &pmdval);
+	bool same;
+
+	spin_lock(ptl);
+	same = pmd_same(pmdval, pmdp_get_lockless(pmd));
+	if (same)
+		count_ptes(w, pte_offset_kernel(&pmdval, addr), addr, end);
+	spin_unlock(ptl);
+
+	return same;
+}
+
+/* A huge page is one granule, whatever the size of the others. */
+static void age_huge(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, struct folio *folio, u64 size)
+{
+	bool young = pmd_young(pmdval);
+	u8 age = 0;
+
+	/* Others who take a bit away clear the idle flag. One look each 2 MiB is affordable. */
+	if (w->clear && young)
+		clear_young((unsigned long *)pmd, folio);
+	else if (w->clear && IS_ENABLED(CONFIG_PAGE_IDLE_FLAG))
+		young = !folio_test_idle(folio);
+	w->usage->accessed += young ? size : 0;
+	if (!w->aging)
+		return;
+
+	if (w->chunk)
+		age = reclaim_age_next(READ_ONCE(w->chunk->age[0]), w->ticks, young);
+	if (w->chunk && w->clear) {
+		memset(w->chunk->age, age, reclaim_age_slots(w->chunk));
+		w->chunk->pass = w->ages->pass;
+	}
+	w->usage->histogram[reclaim_age_bucket(age)] += size;
+	if (age >= w->idle_ticks)
+		w->usage->idle += size;
+}
+
+static void count_huge(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, u64 size)
+{
+	struct page *page = pmd_page(pmdval);
+	struct folio *folio = page_folio(page);
+
+	if (!pfn_valid(pmd_pfn(pmdval)))
+		return;
+	if (folio_test_anon(folio)) {
+		count_folio(w, page, size, pmd_dirty(pmdval));
+		w->usage->huge += size;
+		age_huge(w, pmd, pmdval, folio, size);
+		return;
+	}
+	/* The huge zero page. */
+	if (w->all_anon)
+		return;
+	w->usage->present += size;
+	if (folio_test_swapbacked(folio))
+		w->usage->huge_shmem += size;
+	else
+		w->usage->huge_file += size;
+}
+
+/* False when @pmdval isn't in the PMD anymore. */
+static bool walk_huge(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, unsigned long addr, unsigned long end)
+{
+	spinlock_t *ptl = pmd_lock(w->mm, pmd);
+	bool same = pmd_same(pmdval, *pmd);
+	softleaf_t entry;
+
+	if (same && pmd_present(pmdval)) {
+		count_huge(w, pmd, pmdval, end - addr);
+		w->pages++;
+	} else if (same) {
+		entry = softleaf_from_pmd(pmdval);
+		if (softleaf_is_migration(entry)) {
+			count_folio(w, softleaf_to_page(entry), end - addr, false);
+			if (folio_test_anon(page_folio(softleaf_to_page(entry))))
+				w->usage->huge += end - addr;
+		}
+	}
+	spin_unlock(ptl);
+
+	return same;
+}
+
+static void walk_pmd(struct reclaim_walk *w, pmd_t *pmd, unsigned long addr, unsigned long end)
+{
+	bool done = false;
+	pmd_t pmdval;
+
+	/* Whoever changes it again and again holds the lock we wait for: this ends. */
+	while (!done) {
+		rcu_read_lock();
+		pmdval = pmdp_get_lockless(pmd);
+		if (pmd_none(pmdval)) {
+			count_hole(w, addr, end);
+			done = true;
+		} else {
+			granule_chunk(w, addr);
+			if (!pmd_present(pmdval) || pmd_leaf(pmdval))
+				done = walk_huge(w, pmd, pmdval, addr, end);
+			else
+				done = pmd_bad(pmdval) || walk_ptes(w, pmd, pmdval, addr, end);
+		}
+		/* Outside of RCU a reader may keep nothing of it. */
+		if (!w->clear)
+			w->granule = NO_GRANULE;
+		w->chunk = NULL;
+		rcu_read_unlock();
+	}
+}
+
+/* Returns where the next step starts: behind a range of one PMD, or of a higher level that holds nothing. */
+static unsigned long walk_step(struct reclaim_walk *w, unsigned long addr, unsigned long end)
+{
+	unsigned long next = pmd_addr_end(addr, end);
+	pgd_t *pgd = pgd_offset(w->mm, addr);
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (pgd_none(pgdp_get(pgd)) || pgd_bad(pgdp_get(pgd))) {
+		next = w->holes ? next : pgd_addr_end(addr, end);
+		goto hole;
+	}
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(p4dp_get(p4d)) || p4d_bad(p4dp_get(p4d))) {
+		next = w->holes ? next : p4d_addr_end(addr, end);
+		goto hole;
+	}
+	/* Huge ones are of hugetlbfs and devices only. */
+	pud = pud_offset(p4d, addr);
+	if (!pud_present(pudp_get(pud)) || pud_leaf(pudp_get(pud)) || pud_bad(pudp_get(pud))) {
+		next = w->holes ? next : pud_addr_end(addr, end);
+		goto hole;
+	}
+	walk_pmd(w, pmd_offset(pud, addr), addr, next);
+	return next;
+
+hole:
+	count_hole(w, addr, next);
+	return next;
+}
+
+/* Where smaps asks the page cache for each hole, we do too. */
+static struct address_space *holes_of(const struct vm_area_struct *vma)
+{
+	struct address_space *mapping = vma->vm_file ? vma->vm_file->f_mapping : NULL;
+
+	if (!mapping || !shmem_mapping(mapping) || (vma->vm_flags & VM_SHARED) || !(vma->vm_flags & VM_WRITE))
+		return NULL;
+	return READ_ONCE(SHMEM_I(mapping->host)->swapped) ? mapping : NULL;
+}
+
+unsigned long reclaim_walk_vma(struct reclaim_walk *w, struct vm_area_struct *vma, unsigned long addr,
+			       struct reclaim_usage *usage)
+{
+	unsigned long end = vma->vm_end;
+
+	w->vma = vma;
+	w->usage = usage;
+	w->holes = holes_of(vma);
+	w->all_anon = vma_is_anonymous(vma);
+	w->no_anon = !w->all_anon && !vma->anon_vma;
+	w->aging = w->ages && !w->no_anon;
+
+	while (addr < end) {
+		addr = walk_step(w, addr, end);
+		if (addr < end && reclaim_walk_should_pause(w))
+			break;
+	}
+	return addr;
+}
+
+/* Under the lock. False when @vma isn't what @region was begun with. */
+static bool region_goes_on(const struct reclaim_region *region, const struct vm_area_struct *vma, unsigned long addr)
+{
+	return vma && vma->vm_start == region->start && addr < vma->vm_end && vma->vm_file == region->file &&
+	       reclaim_region_kind(vma) == region->kind;
+}
+
+static int region_begin(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
+{
+	VMA_ITERATOR(vmi, w->mm, *addr);
+	struct vm_area_struct *vma = vma_next(&vmi);
+
+	if (!vma)
+		return -ENOENT;
+	reclaim_region_init(region, vma);
+	/* Parts of it have been told as those of one that it has grown over. */
+	region->start = max(region->start, *addr);
+	*addr = region->end;
+	if (reclaim_region_walkable(vma))
+		*addr = reclaim_walk_vma(w, vma, region->start, &region->usage);
+	return 0;
+}
+
+static bool region_go_on(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
+{
+	struct vm_area_struct *vma = vma_lookup(w->mm, *addr);
+
+	if (!region_goes_on(region, vma, *addr))
+		return false;
+	region->end = vma->vm_end;
+	*addr = reclaim_walk_vma(w, vma, *addr, &region->usage);
+	return true;
+}
+
+int reclaim_walk_region(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
+{
+	bool going = true;
+	int err;
+
+	err = reclaim_walk_lock(w);
+	if (err)
+		return err;
+	err = region_begin(w, addr, region);
+	reclaim_walk_unlock(w);
+	if (err)
+		return err;
+
+	while (going && *addr < region->end) {
+		cond_resched();
+		err = signal_pending(current) ? -EINTR : reclaim_walk_lock(w);
+		if (err) {
+			reclaim_region_done(region);
+			return err;
+		}
+		going = region_go_on(w, addr, region);
+		reclaim_walk_unlock(w);
+	}
+	region->end = *addr;
+	region->usage.swapped_shmem += reclaim_region_swapped_shmem(region);
+	return 0;
+}
