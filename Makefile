@@ -63,7 +63,9 @@ ifeq ($(FAULT),1)
 fault := -DRECLAIM_FAULT
 endif
 
-all_cppflags := -Idaemon -Iinclude -D_GNU_SOURCE -DRECLAIM_VERSION='"$(VERSION)"' \
+# Where libnl keeps its headers, on every distribution.
+NL_INCLUDE ?= /usr/include/libnl3
+all_cppflags := -Idaemon -Iinclude -I$(NL_INCLUDE) -D_GNU_SOURCE -DRECLAIM_VERSION='"$(VERSION)"' \
 		-DRECLAIM_BINDIR='"$(BINDIR)"' -DRECLAIM_SBINDIR='"$(PREFIX)/sbin"' \
 		-DRECLAIM_LIBEXECDIR='"$(LIBEXECDIR)"' $(fault) $(CPPFLAGS)
 all_cflags := -std=gnu11 $(warnings) $(harden) $(CFLAGS)
@@ -86,7 +88,9 @@ objs = $(patsubst %.c,$O/%.o,$1)
 
 # Programs: a main.c, the rooms that it may link, and libraries.
 ctl_rooms := ctl core sense base
-ctl_libs := -lsmartcols
+# What sense itself needs.
+sense_libs := -lnl-genl-3 -lnl-3
+ctl_libs := -lsmartcols $(sense_libs)
 worker_rooms := worker remedy inspect inject base
 worker_libs := -ldw -lelf -lseccomp -lcap
 # The worker is started for each target: loading seven libraries would be a

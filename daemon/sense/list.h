@@ -9,4 +9,7 @@
 int proc_read_filtered(int root, pid_t pid, const struct proc_filter *filter, enum proc_depth depth, struct proc *ret)
 	__must_check;
 
+/* What PROC_NAMES would add, as unknown. 0 or -ENOMEM; the caller calls proc_done() either way. */
+int proc_no_names(struct proc *p) __must_check;
+
 #endif

@@ -1,9 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What the kernel knows about processes: one interface, several sources.
- * procfs is the source that is always there.
+ * What the kernel knows about processes: one interface, two sources (source.h).
+ * procfs, declared here, is the one that is always there.
  *
- * Reading is cheap first: PROC_BASIC reads only stat and status (counters),
+ * Reading is cheap first: PROC_COUNTERS is what the kernel module can tell
+ * without /proc, PROC_BASIC reads only stat and status (counters),
  * PROC_HEAP walks the page tables of [heap] and [stack] only,
  * PROC_DEEP also walks page tables (smaps) and is for candidates only.
  */
@@ -20,7 +21,8 @@
 #define PROC_UNKNOWN UINT64_MAX /* a figure nobody could read: shown as "-", null in JSON */
 
 enum proc_depth {
-	PROC_BASIC, /* identity, state, RSS split, swap */
+	PROC_COUNTERS, /* identity, threads, RSS split, swap; procfs reads no less than for PROC_BASIC */
+	PROC_BASIC, /* + state, parent, tracer, seccomp */
 	PROC_NAMES, /* + exe, cgroup, unit, 32/64 bit */
 	PROC_HEAP, /* + heap, stack, other anonymous residency: cheap since Linux 6.11, as PROC_DEEP before */
 	PROC_DEEP, /* + huge pages, lazy-free */
@@ -48,6 +50,10 @@ struct proc {
 	uint64_t stack; /* resident in [stack] */
 	uint64_t huge; /* AnonHugePages */
 	uint64_t lazyfree;
+	/* Of the kernel module only: anonymous memory without a sign of access for long, in all and in [heap] */
+	uint64_t idle, heap_idle;
+	uint64_t sample_age_us; /* how old the figures of PROC_HEAP and beyond are; PROC_UNKNOWN: of procfs, new */
+	const char *sampling; /* is it watched, and why not: a word of the module's; NULL when unknown. Not owned */
 	/* malloc'ed, "" when unknown; raw bytes */
 	char *exe, *cgroup, *unit;
 };
@@ -62,7 +68,7 @@ struct proc_list {
 void proc_list_done(struct proc_list *l);
 
 struct proc_filter {
-	uint64_t min_rss; /* cheap test before anything deep is read */
+	uint64_t min_rss, min_anon; /* cheap tests before anything deep is read; unknown is enough */
 	bool kthreads; /* kernel threads too */
 };
 

@@ -149,11 +149,14 @@ static void fill_basic(const struct pstat *stat, const struct pstatus *status, s
 		.stack = PROC_UNKNOWN,
 		.huge = PROC_UNKNOWN,
 		.lazyfree = PROC_UNKNOWN,
+		.idle = PROC_UNKNOWN,
+		.heap_idle = PROC_UNKNOWN,
+		.sample_age_us = PROC_UNKNOWN,
 	};
 	memcpy(p->comm, stat->comm, sizeof(p->comm));
 }
 
-static int no_names(struct proc *p)
+int proc_no_names(struct proc *p)
 {
 	p->exe = strdup("");
 	p->cgroup = strdup("");
@@ -186,11 +189,11 @@ int proc_read_filtered(int root, pid_t pid, const struct proc_filter *filter, en
 		return -ESRCH;
 
 	fill_basic(&stat, &status, &p);
-	if (filter && p.rss < filter->min_rss)
+	if (filter && (p.rss < filter->min_rss || p.anon < filter->min_anon))
 		return 0;
 
 	has_mm = status.vm_size > 0;
-	r = depth >= PROC_NAMES ? proc_read_names(dir, has_mm, &p) : no_names(&p);
+	r = depth >= PROC_NAMES ? proc_read_names(dir, has_mm, &p) : proc_no_names(&p);
 	if (r < 0)
 		return r;
 	if (depth == PROC_HEAP)

@@ -1,14 +1,18 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* The mappings of one process with their residency (PROCFS: smaps). */
+/* The mappings of one process with their residency; source.h has the choice of who tells them. */
 #ifndef RECLAIM_SENSE_REGION_H
 #define RECLAIM_SENSE_REGION_H
 
 #include "base/maps.h"
+#include "sense/age.h"
 
 struct region {
 	struct map map; /* name lives in the list */
-	/* bytes */
+	/* bytes, UINT64_MAX when not known */
 	uint64_t rss, anon, swap, huge, lazyfree, referenced, locked;
+	/* Of the kernel module only: accessed since its last visit but one, and how long the anonymous part has been idle */
+	uint64_t accessed;
+	struct age age;
 };
 
 struct region_list {

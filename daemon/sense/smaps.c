@@ -123,7 +123,7 @@ static int parse_line(const char *line, struct region *r)
 /* @text..@end is one whole region that ends with a newline: every scan stops there. */
 static int parse_region(char *text, const char *end, struct region *ret)
 {
-	struct region reg = { 0 };
+	struct region reg = { .accessed = UINT64_MAX };
 	char *line = memchr(text, '\n', (size_t)(end - text));
 	const char *p;
 	int r;
