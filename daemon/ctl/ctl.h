@@ -9,6 +9,7 @@
 
 #include "base/cleanup.h"
 #include "ctl/options.h"
+#include "sense/source.h"
 
 enum ctl_status {
 	CTL_DONE = 0, /* done, or nothing to do */
@@ -27,10 +28,11 @@ struct ctl {
 	/* set by the global options */
 	bool json, no_legend, help, version;
 	int color; /* enum ctl_color */
-	int source; /* enum ctl_source */
+	int source_choice; /* enum ctl_source */
 	/* set by main */
 	bool colors; /* write colours to stdout */
 	int proc; /* the root of /proc, -1 for verbs that don't need it */
+	struct source source; /* for verbs that need facts: /proc, or the kernel module */
 	bool wrote_json; /* the verb has begun its document */
 };
 
@@ -42,6 +44,7 @@ struct verb {
 	size_t noptions;
 	size_t opts_size; /* of the struct that the options write to; zeroed before parsing */
 	bool needs_proc; /* ctl->proc is open, and really a procfs */
+	bool needs_facts; /* ctl->source is open, as --source wants it; others read /proc only */
 	int (*run)(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs); /* enum ctl_status */
 	void (*more_help)(FILE *f); /* tables that help shows too, or NULL */
 };

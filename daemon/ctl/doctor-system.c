@@ -9,15 +9,6 @@
 #include "ctl/doctor.h"
 #include "sense/thp.h"
 
-static void check_module(struct doctor *d, struct finding *ret)
-{
-	if (faccessat(d->root, "sys/kernel/reclaim", F_OK, 0) == 0)
-		found(ret, HEALTH_OK, "the kernel module is loaded");
-	else
-		found(ret, HEALTH_INFO,
-		      "the kernel module is not loaded: all works without it, but idle times are unknown");
-}
-
 static void check_psi(struct doctor *d, struct finding *ret)
 {
 	char text[512];
@@ -93,7 +84,9 @@ static void check_thp(struct doctor *d, struct finding *ret)
 }
 
 const struct check doctor_system_checks[] = {
-	{ "module", check_module }, { "psi", check_psi }, { "swap", check_swap },
-	{ "zswap", check_zswap },   { "thp", check_thp },
+	{ "psi", check_psi },
+	{ "swap", check_swap },
+	{ "zswap", check_zswap },
+	{ "thp", check_thp },
 };
 const size_t doctor_n_system_checks = ARRAY_SIZE(doctor_system_checks);

@@ -152,7 +152,9 @@ static void doctor_donep(struct doctor *d)
 
 static int run_doctor(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
 {
-	_cleanup_(doctor_donep) struct doctor d = { .root = -1, .probe = 0x7265636c61696d00ull };
+	_cleanup_(doctor_donep) struct doctor d = { .root = -1,
+						    .ask = doctor_ask_module,
+						    .probe = 0x7265636c61696d00ull };
 	struct finding findings[FINDINGS_MAX];
 	int r, status;
 	size_t n = 0;
@@ -170,6 +172,7 @@ static int run_doctor(struct ctl *ctl, const void *opts, const char *const *args
 	if (!any_failed(findings, n)) {
 		n += run_checks(&d, doctor_ptrace_checks, doctor_n_ptrace_checks, findings + n);
 		n += run_checks(&d, doctor_kernel_checks, doctor_n_kernel_checks, findings + n);
+		n += run_checks(&d, doctor_module_checks, doctor_n_module_checks, findings + n);
 		n += run_checks(&d, doctor_system_checks, doctor_n_system_checks, findings + n);
 	}
 	status = any_failed(findings, n) ? CTL_FAILED : CTL_DONE;

@@ -26,6 +26,7 @@ struct finding {
 struct doctor {
 	int root; /* "/": files of /proc and /sys are read below it, so that recorded trees can be checked */
 	pid_t child; /* a sleeping process of ours to try things on; 0: none */
+	int (*ask)(char *why, size_t size); /* tries the kernel module; NULL: not tried */
 	volatile uint64_t probe; /* known memory to read from the child */
 };
 
@@ -37,8 +38,9 @@ struct check {
 /* Without what the first ones check, the others would find nonsense. */
 extern const struct check doctor_first_checks[];
 extern const size_t doctor_n_first_checks;
-extern const struct check doctor_ptrace_checks[], doctor_kernel_checks[], doctor_system_checks[];
-extern const size_t doctor_n_ptrace_checks, doctor_n_kernel_checks, doctor_n_system_checks;
+extern const struct check doctor_ptrace_checks[], doctor_kernel_checks[], doctor_module_checks[],
+	doctor_system_checks[];
+extern const size_t doctor_n_ptrace_checks, doctor_n_kernel_checks, doctor_n_module_checks, doctor_n_system_checks;
 
 /* Starts the child, with @filtered under a seccomp filter that allows everything. 0 or -errno. */
 int doctor_child_start(struct doctor *d, bool filtered) __must_check;
@@ -50,6 +52,9 @@ void doctor_child_end(struct doctor *d);
  */
 int doctor_seize(const struct doctor *d, unsigned long options) __must_check;
 int doctor_release(const struct doctor *d) __must_check;
+
+/* Asks the module in earnest. 0, -ENOENT, -EPERM, -errno. */
+int doctor_ask_module(char *why, size_t size) __must_check;
 
 /* What is written into a finding. */
 void found(struct finding *ret, enum health health, const char *format, ...) __printf_like(3, 4);

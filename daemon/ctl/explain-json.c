@@ -71,7 +71,10 @@ static void json_kernel(struct json *j, const struct explanation *e)
 	json_accounts(j, e);
 	json_open(j, "regions", '[');
 	for (size_t i = 0; i < e->regions.n; i++) {
-		const struct region_row row = { &e->regions.v[i], account_owner((enum account_kind)e->kinds[i]) };
+		const struct region_row row = {
+			.r = &e->regions.v[i],
+			.owner = account_owner((enum account_kind)e->kinds[i]),
+		};
 
 		json_open(j, NULL, '{');
 		render_members(j, region_columns, region_ncolumns, &row);

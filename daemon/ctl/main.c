@@ -30,7 +30,7 @@ const struct option_spec ctl_options[] = {
 	  offsetof(struct ctl, color), NULL, color_choices },
 	{ "no-legend", 0, NULL, "No headings, no total", option_flag, offsetof(struct ctl, no_legend), NULL, NULL },
 	{ "source", 0, "SOURCE", "Where facts come from: auto (default), netlink, procfs", option_choice,
-	  offsetof(struct ctl, source), NULL, source_choices },
+	  offsetof(struct ctl, source_choice), NULL, source_choices },
 	{ "help", 'h', NULL, "Show help", option_flag, offsetof(struct ctl, help), NULL, NULL },
 	{ "version", 0, NULL, "Show the version", option_flag, offsetof(struct ctl, version), NULL, NULL },
 };
@@ -134,6 +134,22 @@ static int show_version(struct ctl *ctl)
 	return ctl_output_done(CTL_DONE, r);
 }
 
+static int open_source(struct ctl *ctl)
+{
+	static const enum source_kind kinds[] = {
+		[0] = SOURCE_AUTO,
+		[CTL_SOURCE_AUTO] = SOURCE_AUTO,
+		[CTL_SOURCE_NETLINK] = SOURCE_NETLINK,
+		[CTL_SOURCE_PROCFS] = SOURCE_PROCFS,
+	};
+	char why[400] = "out of memory";
+	int r = source_open(ctl->proc, kinds[ctl->source_choice], &ctl->source, why, sizeof(why));
+
+	if (r >= 0)
+		return CTL_DONE;
+	return ctl_fail(ctl, r == -EPERM || r == -EACCES ? CTL_DENIED : CTL_FAILED, "--source=netlink: %s", why);
+}
+
 static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, const char *const *args, size_t nargs)
 {
 	_cleanup_close_ int proc = -1;
@@ -145,10 +161,8 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 	if (nargs > v->max_args)
 		return ctl_fail(ctl, CTL_USAGE, "%s: unexpected argument '%s'", v->name,
 				escape_text(args[v->max_args], shown, sizeof(shown)));
-	if (ctl->source == CTL_SOURCE_NETLINK)
-		return ctl_fail(ctl, CTL_FAILED,
-				"--source=netlink: the kernel module is not available; use "
-				"--source=procfs");
+	if (ctl->source_choice == CTL_SOURCE_NETLINK && !v->needs_facts)
+		return ctl_fail(ctl, CTL_USAGE, "%s: --source=netlink is for ps and regions", v->name);
 	if (v->needs_proc) {
 		r = proc = procfs_open_root("/proc");
 		if (r >= 0)
@@ -160,8 +174,13 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 			return ctl_fail(ctl, CTL_FAILED, "failed to open /proc: %s", strerror(-r));
 		ctl->proc = proc;
 	}
-	ctl->colors = want_colors(ctl);
-	return v->run(ctl, opts, args, nargs);
+	r = v->needs_facts ? open_source(ctl) : CTL_DONE;
+	if (r == CTL_DONE) {
+		ctl->colors = want_colors(ctl);
+		r = v->run(ctl, opts, args, nargs);
+	}
+	source_close(&ctl->source);
+	return r;
 }
 
 static int run_words(struct ctl *ctl, char **words, size_t nwords)

@@ -12,6 +12,7 @@
 
 #define PS_MIN_DEFAULT (10ull << 20)
 #define PS_COLUMNS_DEFAULT "PID,USER,RSS,ANON,HEAP,MMAP,FREE,SWAP,THR,ALLOCATOR,RUNTIME,UNIT,COMM"
+#define PS_COLUMNS_MODULE "PID,USER,RSS,ANON,IDLE,HEAP,MMAP,FREE,SWAP,THR,ALLOCATOR,RUNTIME,UNIT,COMM"
 #define PS_INSIDE_NS 3000000000ull /* for looking into all of them */
 #define PS_SORT_DEFAULT "anon"
 
@@ -84,10 +85,11 @@ static void ps_setup_inside(const struct ps_opts *o, struct ps *ps)
 
 static int ps_setup(const struct ctl *ctl, const struct ps_opts *o, struct ps *ps, char *why, size_t size)
 {
+	const char *usual = source_is_module(&ctl->source) ? PS_COLUMNS_MODULE : PS_COLUMNS_DEFAULT;
 	int r;
 
 	if (o->output || !ctl->json) {
-		r = ps_columns_parse(o->output ? o->output : PS_COLUMNS_DEFAULT, &ps->show, why, size);
+		r = ps_columns_parse(o->output ? o->output : usual, &ps->show, why, size);
 		if (r < 0)
 			return r;
 	} else {
@@ -117,11 +119,11 @@ static bool enough(const struct ps *ps, const struct proc *p)
 	return p->anon >= ps->min;
 }
 
-static int read_named(const struct ctl *ctl, struct ps *ps)
+static int read_named(struct ctl *ctl, struct ps *ps)
 {
 	for (size_t i = 0; i < ps->npids; i++) {
 		struct proc p = { 0 };
-		int r = proc_read(ctl->proc, ps->pids[i], ps->depth, &p);
+		int r = source_proc(&ctl->source, ps->pids[i], ps->depth, &p);
 
 		if (r == -ESRCH) {
 			ctl_diag("pid %d: no such process", ps->pids[i]);
@@ -143,58 +145,29 @@ static int read_named(const struct ctl *ctl, struct ps *ps)
 	return 0;
 }
 
-/* What was listed cheaply, read to the depth that is shown. A pid that is another process by now is left out. */
-static int deepen(const struct ctl *ctl, const struct ps *ps, struct proc *p)
+static int read_listed(struct ctl *ctl, struct ps *ps, bool all)
 {
-	struct proc deep = { 0 };
-	int r;
-
-	if (ps->depth == PROC_BASIC)
-		return 0;
-	r = proc_read(ctl->proc, p->pid, ps->depth, &deep);
-	if (r < 0)
-		return r;
-	if (deep.start_time != p->start_time) {
-		proc_done(&deep);
-		return -ESRCH;
-	}
-	proc_done(p);
-	*p = deep;
-	return 0;
-}
-
-static int read_listed(const struct ctl *ctl, struct ps *ps, bool all)
-{
-	/* RSS is never less than its anonymous part, so this test never hides a row. */
-	const struct proc_filter filter = { .min_rss = ps->min, .kthreads = all };
+	const struct proc_filter filter = { .min_anon = ps->min, .kthreads = all };
 	_cleanup_(proc_list_done) struct proc_list list = { 0 };
 	int r;
 
-	/* Without a minimum nothing is filtered out later: all in one pass. */
-	r = proc_list_read(ctl->proc, &filter, ps->min ? PROC_BASIC : ps->depth, &list);
+	r = source_list(&ctl->source, &filter, ps->depth, &list);
 	if (r < 0)
 		return r;
 	ps->rows.v = calloc(list.n + 1, sizeof(*ps->rows.v));
 	if (!ps->rows.v)
 		return -ENOMEM;
 	for (size_t i = 0; i < list.n; i++) {
-		struct proc *p = &list.v[i];
-
-		if (!enough(ps, p))
+		/* It may have shrunk since it passed the filter. */
+		if (!enough(ps, &list.v[i]))
 			continue;
-		r = ps->min ? deepen(ctl, ps, p) : 0;
-		/* It may have shrunk since it was listed. */
-		if (r == -ESRCH || (r == 0 && !enough(ps, p)))
-			continue;
-		if (r < 0)
-			return r;
-		ps->rows.v[ps->rows.n++].proc = *p;
-		*p = (struct proc){ 0 };
+		ps->rows.v[ps->rows.n++].proc = list.v[i];
+		list.v[i] = (struct proc){ 0 };
 	}
 	return 0;
 }
 
-static int ps_read(const struct ctl *ctl, struct ps *ps, bool all)
+static int ps_read(struct ctl *ctl, struct ps *ps, bool all)
 {
 	if (!ps->npids)
 		return read_listed(ctl, ps, all);
@@ -281,7 +254,7 @@ static int ps_print(struct ctl *ctl, const struct ps *ps)
 
 static int run_ps(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
 {
-	_cleanup_(ps_donep) struct ps ps = { .depth = PROC_BASIC };
+	_cleanup_(ps_donep) struct ps ps = { .depth = PROC_COUNTERS };
 	const struct ps_opts *o = opts;
 	char why[256];
 	int r;
@@ -298,7 +271,8 @@ static int run_ps(struct ctl *ctl, const void *opts, const char *const *args, si
 		return ctl_fail(ctl, CTL_USAGE, "ps: %s", why);
 	r = ps_read(ctl, &ps, o->all);
 	if (r < 0)
-		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s", strerror(-r));
+		return ctl_fail(ctl, CTL_FAILED, "failed to read processes: %s%s%s", strerror(-r),
+				*source_words(&ctl->source) ? ": " : "", source_words(&ctl->source));
 	if (ps.names)
 		ps_name_users(&ps);
 	r = ps_look_inside(ctl, &ps);
@@ -324,6 +298,7 @@ const struct verb verb_ps = {
 	.help = "Show who holds what: RSS, anonymous memory, heap, free but resident, swap, unit",
 	.details = "Without pids: every process with at least 10M of anonymous memory.\n"
 		   "Default columns: " PS_COLUMNS_DEFAULT ".\n"
+		   "With the kernel module IDLE too, after ANON: see SAMPLING and SAMPLED for what it is worth.\n"
 		   "JSON has every column, or those of --output; what nobody can tell is null.\n"
 		   "ALLOCATOR, RUNTIME and FREE need a look inside, some milliseconds for each process. They are\n"
 		   "known for processes named by pid and those with at least 10M of anonymous memory, but not with\n"
@@ -335,6 +310,7 @@ const struct verb verb_ps = {
 	.noptions = ARRAY_SIZE(ps_options),
 	.opts_size = sizeof(struct ps_opts),
 	.needs_proc = true,
+	.needs_facts = true,
 	.run = run_ps,
 	.more_help = ps_more_help,
 };

@@ -4,7 +4,7 @@
 #include <string.h>
 
 #include "base/parse.h"
-#include "base/procfs.h"
+#include "ctl/bar.h"
 #include "ctl/ctl.h"
 #include "ctl/pids.h"
 #include "ctl/region-columns.h"
@@ -24,14 +24,17 @@ static int regions_print(struct ctl *ctl, const struct regions_opts *o, const st
 {
 	_cleanup_free_ struct region_row *rows = calloc(list->n + 1, sizeof(*rows));
 	_cleanup_free_ const void **order = calloc(list->n + 1, sizeof(*order));
+	const bool blocks = bar_blocks();
 	size_t n = 0;
 
 	if (!rows || !order)
 		return -ENOMEM;
 	for (size_t i = 0; i < list->n; i++) {
+		/* Unknown is the largest number: shown. */
 		if (list->v[i].rss < o->min.value)
 			continue;
 		rows[n].r = &list->v[i];
+		region_row_draw(&rows[n], blocks);
 		order[n] = &rows[n];
 		n++;
 	}
@@ -43,7 +46,6 @@ static int run_regions(struct ctl *ctl, const void *opts, const char *const *arg
 {
 	_cleanup_(region_list_done) struct region_list list = { 0 };
 	_cleanup_free_ pid_t *pids = NULL;
-	_cleanup_close_ int dir = -1;
 	char why[256];
 	size_t n;
 	int r;
@@ -53,16 +55,15 @@ static int run_regions(struct ctl *ctl, const void *opts, const char *const *arg
 		return ctl_fail(ctl, CTL_USAGE, "regions: %s", why);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "regions: %s", strerror(-r));
-	r = dir = procfs_open_pid(ctl->proc, pids[0]);
-	if (r >= 0)
-		r = region_list_read(dir, REGIONS_MAX, &list);
+	r = source_regions(&ctl->source, pids[0], REGIONS_MAX, &list);
 	if (r == -ESRCH)
 		return ctl_fail(ctl, CTL_GONE, "pid %d: no such process", pids[0]);
 	if (r == -EACCES || r == -EPERM)
 		return ctl_fail(ctl, CTL_DENIED, "pid %d: %s; be root, or see 'reclaimctl doctor'", pids[0],
 				strerror(-r));
 	if (r < 0)
-		return ctl_fail(ctl, CTL_FAILED, "pid %d: failed to read its mappings: %s", pids[0], strerror(-r));
+		return ctl_fail(ctl, CTL_FAILED, "pid %d: failed to read its mappings: %s%s%s", pids[0], strerror(-r),
+				*source_words(&ctl->source) ? ": " : "", source_words(&ctl->source));
 	r = regions_print(ctl, opts, &list);
 	return ctl_output_done(CTL_DONE, r);
 }
@@ -70,13 +71,17 @@ static int run_regions(struct ctl *ctl, const void *opts, const char *const *arg
 const struct verb verb_regions = {
 	.name = "regions",
 	.args = "PID",
-	.help = "Show each mapping of a process: kind, resident, swapped, in huge pages",
-	.details = "IDLE is unknown without the kernel module. Who owns a mapping is what explain tells.\n",
+	.help = "Show each mapping of a process: kind, resident, idle age, and what of it is where",
+	.details = "The bar is the mapping: resident and used of late, or of unknown age (#), idle for 10 s (+),\n"
+		   "idle for a minute (.), not resident (blank). IDLE is for how long at least half of its anonymous\n"
+		   "memory has been idle: at most, since others clear the same marks; see doctor. Both know ages\n"
+		   "from the kernel module only. Who owns a mapping is what explain tells.\n",
 	.min_args = 1,
 	.max_args = 1,
 	.options = regions_options,
 	.noptions = ARRAY_SIZE(regions_options),
 	.opts_size = sizeof(struct regions_opts),
 	.needs_proc = true,
+	.needs_facts = true,
 	.run = run_regions,
 };

@@ -15,7 +15,7 @@ from cli import (CONTROL, HOSTILE, as_json, fake, holder, named, one_line, sleep
                  without)
 
 PS_KEYS = ("pid start_time comm exe uid user state threads bits rss anon file shmem swap heap heap_size mmap_anon "
-           "stack thp lazyfree cgroup unit tracer seccomp idle_us allocator runtime free_resident").split()
+           "stack thp lazyfree cgroup unit tracer seccomp idle heap_idle sample_age_us sampling allocator runtime free_resident").split()
 VERBS = ("ps", "explain", "regions", "trim", "doctor", "help")
 
 
@@ -121,9 +121,15 @@ def test_options_anywhere(sleeper):
         assert judge.ctl(*argv).out == want, argv
 
 
+@pytest.mark.skipif(os.path.exists("/sys/kernel/reclaim"), reason="the module is loaded")
 def test_netlink_not_there():
     r = judge.ctl("--source=netlink", "--json", "ps")
-    assert r.rc == 1 and "not available" in r.doc["error"]
+    assert r.rc == 1 and "not loaded: modprobe reclaim" in r.doc["error"]
+    assert judge.ctl("--source=netlink", "--json", "regions", os.getpid()).rc == 1
+    for args in (["trim", os.getpid()], ["explain", os.getpid()], ["doctor"]):
+        assert judge.ctl("--source=netlink", *args).rc == 2
+    for args in (["ps", os.getpid(), "-o", "pid,comm,threads,swap"], ["regions", os.getpid(), "--min=1"]):
+        assert judge.ctl("--source=auto", *args).out.split()[0] == judge.ctl("--source=procfs", *args).out.split()[0]
     assert judge.ctl("--source=procfs", "ps", os.getpid()).rc == 0
 
 
@@ -150,7 +156,7 @@ def test_ps_figures(holder):
     assert doc["thp"] == smaps_sum(holder, "AnonHugePages") and doc["lazyfree"] == smaps_sum(holder, "LazyFree")
     cgroup = [line[3:] for line in Path(f"/proc/{holder}/cgroup").read_text().splitlines() if line.startswith("0::")]
     assert doc["cgroup"] == (cgroup[0] if cgroup else None)
-    assert doc["idle_us"] is None and doc["allocator"] == "glibc" and doc["runtime"] == "cpython"
+    assert doc["idle"] is None and doc["sampling"] is None and doc["allocator"] == "glibc" and doc["runtime"] == "cpython"
     assert 0 <= doc["free_resident"] < doc["anon"]
 
 
@@ -302,7 +308,7 @@ def test_doctor(fake):
     assert r.doc[0]["check"] == "proc" and r.doc[0]["status"] == "ok"
     assert set(checks) >= {"proc", "ptrace", "yama", "process-vm-readv", "ptrace-seccomp", "ptrace-rseq",
                            "ptrace-user-dispatch", "worker", "seccomp", "map-files", "pagemap", "pidfd", "hidepid",
-                           "module", "psi", "swap", "zswap", "thp"}
+                           "module", "sampling", "idle-ages", "psi", "swap", "zswap", "thp"}
     assert r.rc == (1 if any(d["status"] == "fail" for d in r.doc) else 0)
     assert checks["worker"]["status"] == "ok" and str(fake.path) in checks["worker"]["detail"]
     assert not os.path.exists(f"/proc/{fake.requests()[0]['pid']}")

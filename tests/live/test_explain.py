@@ -23,7 +23,7 @@ ARENA_KEYS = "address system in_use cached free free_resident top".split()
 PYTHON_KEYS = "layer version arenas pools_used pools_free in_use free free_resident".split()
 REMEDY_KEYS = "remedy possible reason predicted lower upper deep".split()
 BOUNDS = "predicted lower upper".split()
-REGION_KEYS = "start end perms kind size resident anon swap thp lazyfree locked referenced idle_us name".split()
+REGION_KEYS = "start end perms kind size resident anon swap thp lazyfree locked referenced accessed idle_us idle_60s name".split()
 
 # Strings of pymalloc's size, one in a thousand kept; and what the C heap keeps, in a thread's arena.
 PINNED = """
@@ -439,11 +439,11 @@ def test_regions(python):
     rollup = dict(re.findall(r"^(\w+): +(\d+) kB", Path(f"/proc/{pid}/smaps_rollup").read_text(), re.M))
     for key, field in (("resident", "Rss"), ("anon", "Anonymous"), ("swap", "Swap"), ("thp", "AnonHugePages")):
         assert sum(d[key] for d in docs) == int(rollup[field]) * 1024
-    assert all(d["idle_us"] is None for d in docs)
+    assert all(d["idle_us"] is None and d["idle_60s"] is None and d["accessed"] is None for d in docs)
     large = judge.ctl("--json", "regions", pid, "--min=1M").doc
     assert large == [d for d in docs if d["resident"] >= MIB]
     table = judge.ctl("regions", pid).out.splitlines()
-    assert table[0].split() == "START PERM KIND SIZE RESIDENT ANON SWAP THP LAZYFREE IDLE NAME".split()
+    assert table[0].split() == "START PERM KIND SIZE RESIDENT ANON SWAP THP LAZYFREE IDLE BAR NAME".split()
     assert len(table) == len(docs) + 1
 
 

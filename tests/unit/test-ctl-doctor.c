@@ -65,9 +65,8 @@ static const struct check *find(const char *name)
 		const struct check *v;
 		size_t n;
 	} tables[] = {
-		{ doctor_first_checks, doctor_n_first_checks },
-		{ doctor_ptrace_checks, doctor_n_ptrace_checks },
-		{ doctor_kernel_checks, doctor_n_kernel_checks },
+		{ doctor_first_checks, doctor_n_first_checks },	  { doctor_ptrace_checks, doctor_n_ptrace_checks },
+		{ doctor_kernel_checks, doctor_n_kernel_checks }, { doctor_module_checks, doctor_n_module_checks },
 		{ doctor_system_checks, doctor_n_system_checks },
 	};
 
@@ -78,10 +77,12 @@ static const struct check *find(const char *name)
 	return NULL;
 }
 
+static int (*asks)(char *why, size_t size);
+
 static void expect(const char *name, enum health health, const char *detail, const char *remedy)
 {
 	struct finding f = { .check = name };
-	struct doctor d = { .root = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC) };
+	struct doctor d = { .root = open(tree, O_RDONLY | O_DIRECTORY | O_CLOEXEC), .ask = asks };
 	const struct check *c = find(name);
 
 	assert_non_null(c);
@@ -95,7 +96,9 @@ static void expect(const char *name, enum health health, const char *detail, con
 static void test_empty(void **state)
 {
 	(void)state;
-	expect("module", HEALTH_INFO, "not loaded", NULL);
+	expect("module", HEALTH_INFO, "not loaded", "modprobe reclaim");
+	expect("sampling", HEALTH_INFO, "not loaded", NULL);
+	expect("idle-ages", HEALTH_INFO, "no idle times", NULL);
 	expect("psi", HEALTH_INFO, "No such file", "psi=1");
 	expect("swap", HEALTH_INFO, "no swap", NULL);
 	expect("zswap", HEALTH_INFO, "not in this kernel", NULL);
@@ -154,11 +157,60 @@ static void test_hidepid(void **state)
 	expect("hidepid", HEALTH_OK, "lets us pass", NULL);
 }
 
-static void test_memory(void **state)
+static int answer;
+
+static int ask(char *why, size_t size)
+{
+	(void)why;
+	(void)size;
+	return answer;
+}
+
+static void expect_asked(int r, enum health health, const char *detail, const char *remedy)
+{
+	asks = ask;
+	answer = r;
+	expect("module", health, detail, remedy);
+	asks = NULL;
+}
+
+static void test_module(void **state)
 {
 	(void)state;
 	put("sys/kernel/reclaim/enabled", "1\n");
-	expect("module", HEALTH_OK, "is loaded", NULL);
+	expect("sampling", HEALTH_WARN, "can't be read", NULL);
+	expect_asked(0, HEALTH_OK, "unknown version", NULL);
+	put("sys/module/reclaim/version", "9.8.7\n");
+	expect_asked(0, HEALTH_OK, "loaded (9.8.7) and answers us", NULL);
+	expect_asked(-EPERM, HEALTH_WARN, "not for us", "CAP_SYS_PTRACE");
+	expect_asked(-ENOENT, HEALTH_WARN, "network namespace", "outside of the container");
+	put("sys/kernel/reclaim/scan_interval_ms", "5000\n");
+	put("sys/kernel/reclaim/scan_cpu_permille", "15\n");
+	put("sys/kernel/reclaim/min_anon_kb", "65536\n");
+	expect("sampling", HEALTH_WARN, "can't be read", NULL);
+	put("sys/kernel/reclaim/idle_after_ms", "60000\n");
+	expect("sampling", HEALTH_OK, "every 5.0s, in processes with 64.0MiB or more, at up to 1.5 %", NULL);
+	put("sys/kernel/reclaim/no_young_flag", "off\n");
+	expect("sampling", HEALTH_WARN, "told not to", "echo activate");
+	put("sys/kernel/reclaim/enabled", "0\n");
+	expect("sampling", HEALTH_WARN, "switched off", "echo 1 > /sys/kernel/reclaim/enabled");
+	put("sys/kernel/reclaim/enabled", "many\n");
+	expect("sampling", HEALTH_WARN, "can't be read", NULL);
+
+	expect("idle-ages", HEALTH_OK, "upper bounds", NULL);
+	put("sys/kernel/mm/lru_gen/enabled", "0x0000\n");
+	expect("idle-ages", HEALTH_OK, "upper bounds", NULL);
+	put("sys/kernel/mm/lru_gen/enabled", "0x0007\n");
+	expect("idle-ages", HEALTH_INFO, "multi-generational", NULL);
+	put("sys/module/damon_stat/parameters/enabled", "N\n");
+	expect("idle-ages", HEALTH_INFO, "multi-generational", NULL);
+	put("sys/module/damon_stat/parameters/enabled", "Y\n");
+	expect("idle-ages", HEALTH_WARN, "damon_stat clears accessed bits all the time, and multi", "echo N");
+}
+
+static void test_memory(void **state)
+{
+	(void)state;
 	put("proc/pressure/memory", "some avg10=0.00 avg60=0.00 avg300=0.00 total=0\n");
 	expect("psi", HEALTH_OK, "can be read", NULL);
 	put("proc/swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n");
@@ -266,6 +318,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_yama, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidepid, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_module, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_yama, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_proc, setup, teardown),
