@@ -18,7 +18,7 @@ struct bloat_event {
 
 struct bloat;
 
-/* -ENOENT: no module, -EPERM: not for us (before Linux 6.9 that needs CAP_SYS_ADMIN), -errno. */
+/* -ENOENT: no module, -EPERM: not for us (that needs CAP_SYS_ADMIN), -errno. */
 int bloat_open(struct bloat **ret) __must_check;
 void bloat_close(struct bloat **b); /* accepts a pointer to NULL */
 
