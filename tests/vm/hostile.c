@@ -156,7 +156,7 @@ static void test_missing(struct genl *g)
 	for (uint32_t pid = 0; pid != 2; pid++) {
 		genl_begin(g, &req, RECLAIM_CMD_PROC_GET, 0);
 		genl_put_u32(&req, RECLAIM_A_PID, pid ? 0xffffffff : 0);
-		expect(g, &req, pid ? "pid -1" : "pid 0", -EBAD, true);
+		expect(g, &req, pid ? "pid -1" : "pid 0", pid ? -ESRCH : -EBAD, true);
 	}
 	genl_begin(g, &req, RECLAIM_CMD_PROC_GET, 0);
 	genl_put_u32(&req, RECLAIM_A_PID, 0x3fffff);
