@@ -1,0 +1,5 @@
+#!/bin/busybox sh
+# SPDX-License-Identifier: GPL-2.0-or-later
+# shellcheck shell=dash
+# scripts/vm --self-test: this must be found.
+echo c >/proc/sysrq-trigger
