@@ -28,8 +28,9 @@ static u32 sampling_of(struct mm_struct *mm, const struct reclaim_counters *c, c
 	return s->incomplete ? RECLAIM_SAMPLING_NO_MEMORY : RECLAIM_SAMPLING_ACTIVE;
 }
 
-static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct reclaim_sample *s)
+static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct reclaim_facts *f)
 {
+	struct reclaim_sample *s = &f->sample;
 	struct reclaim_sample fresh = {
 		.taken_ns = ktime_get_ns(),
 		.interval_ms = s->interval_ms,
@@ -56,6 +57,7 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 
 	fresh.valid_ns = fresh.taken_ns;
 	*s = fresh;
+	f->fresh = true;
 	return 0;
 }
 
@@ -70,6 +72,7 @@ int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct r
 
 	reclaim_process_read(task, pid, &ret->process);
 	reclaim_counters_read(mm, true, &ret->counters);
+	ret->fresh = false;
 	ret->sample.taken_ns = 0;
 	ret->sample.interval_ms = 0;
 	t = reclaim_target_find(mm);
@@ -77,7 +80,7 @@ int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct r
 		reclaim_target_get_sample(t, &ret->sample);
 	ret->sampling = sampling_of(mm, &ret->counters, &ret->sample);
 	if (fresh)
-		err = sample_now(mm, t, &ret->sample);
+		err = sample_now(mm, t, ret);
 	if (t)
 		reclaim_target_put(t);
 	mmdrop(mm);
@@ -96,7 +99,7 @@ u64 reclaim_facts_size(struct task_struct *task)
 	return c.anon + c.swap;
 }
 
-u64 reclaim_sample_age_ms(const struct reclaim_sample *s)
+u64 reclaim_facts_age_ms(const struct reclaim_facts *f)
 {
-	return div_u64(ktime_get_ns() - s->valid_ns, NSEC_PER_MSEC);
+	return f->fresh ? 0 : div_u64(ktime_get_ns() - f->sample.valid_ns, NSEC_PER_MSEC);
 }

@@ -138,8 +138,9 @@ static int put_process(struct sk_buff *skb, const struct reclaim_facts *f)
 	return 0;
 }
 
-static int put_sample(struct sk_buff *skb, const struct reclaim_sample *s)
+static int put_sample(struct sk_buff *skb, const struct reclaim_facts *f)
 {
+	const struct reclaim_sample *s = &f->sample;
 	const struct reclaim_usage *heap = &s->part[RECLAIM_PART_HEAP];
 	unsigned int after_ms = reclaim_tunable(idle_after_ms);
 	struct reclaim_usage sum;
@@ -148,7 +149,7 @@ static int put_sample(struct sk_buff *skb, const struct reclaim_sample *s)
 		return 0;
 
 	reclaim_sample_sum(s, &sum);
-	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, reclaim_sample_age_ms(s)) ||
+	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, reclaim_facts_age_ms(f)) ||
 	    put_u64(skb, RECLAIM_A_ANON_HEAP, heap->anon) ||
 	    put_u64(skb, RECLAIM_A_ANON_MMAP, s->part[RECLAIM_PART_MMAP].anon) ||
 	    put_u64(skb, RECLAIM_A_ANON_STACK, s->part[RECLAIM_PART_STACK].anon) ||
@@ -191,7 +192,7 @@ int reclaim_nl_proc_get_doit(struct sk_buff *skb, struct genl_info *info)
 	if (!reply)
 		return -ENOMEM;
 	hdr = genlmsg_put_reply(reply, info, &reclaim_nl_family, 0, RECLAIM_CMD_PROC_GET);
-	if (!hdr || put_process(reply, &facts) || put_sample(reply, &facts.sample)) {
+	if (!hdr || put_process(reply, &facts) || put_sample(reply, &facts)) {
 		nlmsg_free(reply);
 		return -EMSGSIZE;
 	}
@@ -217,7 +218,7 @@ static int proc_fill(struct sk_buff *skb, struct netlink_callback *cb, const str
 	if (!hdr)
 		return -EMSGSIZE;
 	genl_dump_check_consistent(cb, hdr);
-	if (put_process(skb, facts) || put_sample(skb, &facts->sample)) {
+	if (put_process(skb, facts) || put_sample(skb, facts)) {
 		genlmsg_cancel(skb, hdr);
 		return -EMSGSIZE;
 	}
@@ -415,7 +416,7 @@ static int age_put(struct sk_buff *skb, const struct reclaim_facts *f)
 	if (!s->taken_ns || !s->interval_ms)
 		return 0;
 
-	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, reclaim_sample_age_ms(s)) ||
+	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, reclaim_facts_age_ms(f)) ||
 	    put_u64(skb, RECLAIM_A_INTERVAL, s->interval_ms) ||
 	    put_u64(skb, RECLAIM_A_GRANULE, s->granule))
 		return -EMSGSIZE;
@@ -477,7 +478,7 @@ void reclaim_netlink_announce(struct task_struct *task, struct mm_struct *mm, st
 	if (!skb)
 		goto err_lost;
 	hdr = genlmsg_put(skb, 0, 0, &reclaim_nl_family, 0, RECLAIM_CMD_PROC_BLOAT_NTF);
-	if (!hdr || put_process(skb, &facts) || put_sample(skb, &facts.sample) ||
+	if (!hdr || put_process(skb, &facts) || put_sample(skb, &facts) ||
 	    nla_put_u32(skb, RECLAIM_A_REASON, reason) || put_u64(skb, RECLAIM_A_GROWTH, growth))
 		goto err_skb;
 	genlmsg_end(skb, hdr);
