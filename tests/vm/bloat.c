@@ -30,7 +30,7 @@ static int nothing(void *data)
 static void wait_for(int what)
 {
 	while (*order < what)
-		sleep_ms(5);
+		sleep_ms(200);
 }
 
 static void grow_mmap(void *data)
