@@ -54,6 +54,15 @@ static void grow_mmap(void *data)
 	touch(p, LIMIT_KB * 1024UL * 3 / 2, PAGE);
 }
 
+static void grow_later(void *data)
+{
+	char *p = map_anon(LIMIT_KB * 1024UL);
+
+	(void)data;
+	wait_for(1);
+	touch(p, LIMIT_KB * 1024UL * 3 / 4, PAGE);
+}
+
 static void hover(void *data)
 {
 	char *p = map_anon(2 * LIMIT_KB * 1024UL);
@@ -189,9 +198,9 @@ static void test_growth(struct genl *g)
 
 	limits(0, 0, LIMIT_KB / 4);
 	tell(0);
-	pid = child_start(nothing, grow_mmap, NULL);
-	/* Of what it began with, it may have been seen to grow. */
-	listen_to(g, &h, pid, 4 * INTERVAL_MS, false);
+	pid = child_start(nothing, grow_later, NULL);
+	listen_to(g, &h, pid, 3 * INTERVAL_MS, false);
+	tap(h.count == 0, "nothing is said of a process that doesn't grow");
 	tell(1);
 	listen_to(g, &h, pid, 6 * INTERVAL_MS, true);
 	tap(h.count == 1 && h.last.value[RECLAIM_A_REASON] == RECLAIM_REASON_GROWTH, "growth is announced");
