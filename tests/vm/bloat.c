@@ -59,6 +59,8 @@ static void grow_later(void *data)
 	char *p = map_anon(LIMIT_KB * 1024UL);
 
 	(void)data;
+	/* Large enough to be looked at, and grown by less than is worth a word */
+	touch(p, 6 * MIB, PAGE);
 	wait_for(1);
 	touch(p, LIMIT_KB * 1024UL * 3 / 4, PAGE);
 }
