@@ -12,7 +12,7 @@ struct reclaim_facts {
 	struct reclaim_process process;
 	struct reclaim_counters counters;
 	u32 sampling; /* enum reclaim_sampling */
-	struct reclaim_sample sample; /* taken_ns is 0 when there is none */
+	struct reclaim_summary sample; /* taken_ns is 0 when there is none */
 	bool fresh; /* it is of a walk made for this */
 };
 
@@ -21,6 +21,9 @@ struct reclaim_facts {
  * sampler found last, whose age tells.
  */
 int __must_check reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct reclaim_facts *ret);
+
+/* All of the sampler's last sample; taken_ns is 0 when there is none. */
+int __must_check reclaim_facts_sample(struct task_struct *task, struct reclaim_sample *ret);
 
 /* Anonymous memory, resident and swapped out, roughly. 0 when it has none. */
 u64 reclaim_facts_size(struct task_struct *task);
