@@ -161,8 +161,8 @@ KERNELS ?= all
 vm: setup-vm vm-tests ## boot Debian's kernels in qemu, load the module, test it; KERNELS='bookworm forky': some of them
 	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm
 
-kmod: $(if $(KDIR),,setup-vm) ## build the module for Debian's kernels, build/kmod/RELEASE/reclaim.ko; KDIR=DIR: for that one, in kmod/
-	$(if $(KDIR),$(MAKE) -C $(KDIR) M=$(CURDIR)/kmod modules,@scripts/kernels build $(KERNELS))
+kmod: $(if $(KDIR),,setup-vm) ## build the module for Debian's kernels, build/kmod/RELEASE/reclaim.ko; KDIR=DIR: for that one; RECLAIM_DEBUG=y: with selftests
+	$(if $(KDIR),$(kmod_for),@RECLAIM_DEBUG='$(RECLAIM_DEBUG)' scripts/kernels build $(KERNELS))
 
 vm-debug: setup-vm vm-tests ## the same and stress with a kernel built to find mistakes (hours; the kernel is built once)
 	@scripts/check vm-debug
@@ -319,6 +319,14 @@ $(vm_tests): $O/vm/%: tests/vm/%.c $(patsubst tests/vm/%.c,$O/vm/%.o,$(vm_lib_sr
 	$(call say,LINK)
 	$(Q)$(CC) $(victim_cflags) -Iinclude/uapi $(vm_include) -static -MMD -MP -MF $@.d -o $@ $(filter %.c %.o,$^) \
 		$(vm_libs) -lpthread
+
+# The kernel's build writes beside its sources, so each release has a copy.
+define kmod_for
+	@set -e; release=$$(sed -n 's/.*UTS_RELEASE "\(.*\)"/\1/p' '$(KDIR)/include/generated/utsrelease.h'); out=build/kmod/$$release; \
+	mkdir -p $$out/tree/include; cp -a kmod $$out/tree/; cp -a include/uapi $$out/tree/include/; \
+	$(MAKE) -C '$(KDIR)' M='$(CURDIR)'/$$out/tree/kmod RECLAIM_DEBUG='$(RECLAIM_DEBUG)' modules; \
+	cp $$out/tree/kmod/reclaim.ko $$out/reclaim.ko
+endef
 
 $(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
 	@mkdir -p $(@D)

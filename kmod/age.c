@@ -117,5 +117,5 @@ u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed)
 /* What an age can't count up to is taken for idle when it is as old as one can be. */
 unsigned int reclaim_age_ticks(unsigned int ms, unsigned int interval_ms)
 {
-	return clamp_t(unsigned int, DIV_ROUND_UP(ms, interval_ms), 1, RECLAIM_AGE_MAX);
+	return clamp_t(u64, DIV_ROUND_UP_ULL(ms, interval_ms), 1, RECLAIM_AGE_MAX);
 }

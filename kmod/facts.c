@@ -13,7 +13,7 @@
 #include "tunable.h"
 #include "walk.h"
 
-static u32 sampling_of(struct mm_struct *mm, const struct reclaim_counters *c, const struct reclaim_sample *s)
+static u32 sampling_of(struct mm_struct *mm, const struct reclaim_counters *c, const struct reclaim_summary *s)
 {
 	if (!reclaim_tunable(enabled))
 		return RECLAIM_SAMPLING_DISABLED;
@@ -28,8 +28,10 @@ static u32 sampling_of(struct mm_struct *mm, const struct reclaim_counters *c, c
 	return s->incomplete ? RECLAIM_SAMPLING_NO_MEMORY : RECLAIM_SAMPLING_ACTIVE;
 }
 
-static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct reclaim_sample *s)
+static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct reclaim_facts *f)
 {
+	unsigned int after_ms = reclaim_tunable(idle_after_ms);
+	struct reclaim_summary *s = &f->sample;
 	struct reclaim_sample fresh = {
 		.taken_ns = ktime_get_ns(),
 		.interval_ms = s->interval_ms,
@@ -42,7 +44,7 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 
 	reclaim_walk_init(&walk, mm, t && s->interval_ms ? &t->ages : NULL);
 	if (s->interval_ms)
-		walk.idle_ticks = reclaim_age_ticks(reclaim_tunable(idle_after_ms), s->interval_ms);
+		walk.idle_ticks = reclaim_age_ticks(after_ms, s->interval_ms);
 	do {
 		err = reclaim_sample_walk(&fresh, &walk, &addr);
 		if (err == -EAGAIN && signal_pending(current))
@@ -55,7 +57,8 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 		return err;
 
 	fresh.valid_ns = fresh.taken_ns;
-	*s = fresh;
+	reclaim_sample_summarize(&fresh, after_ms, s);
+	f->fresh = true;
 	return 0;
 }
 
@@ -70,18 +73,37 @@ int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct r
 
 	reclaim_process_read(task, pid, &ret->process);
 	reclaim_counters_read(mm, true, &ret->counters);
+	ret->fresh = false;
 	ret->sample.taken_ns = 0;
 	ret->sample.interval_ms = 0;
 	t = reclaim_target_find(mm);
 	if (t)
-		reclaim_target_get_sample(t, &ret->sample);
+		reclaim_target_get_summary(t, &ret->sample);
 	ret->sampling = sampling_of(mm, &ret->counters, &ret->sample);
 	if (fresh)
-		err = sample_now(mm, t, &ret->sample);
+		err = sample_now(mm, t, ret);
 	if (t)
 		reclaim_target_put(t);
 	mmdrop(mm);
 	return err;
+}
+
+int reclaim_facts_sample(struct task_struct *task, struct reclaim_sample *ret)
+{
+	struct mm_struct *mm = reclaim_process_mm(task);
+	struct reclaim_target *t;
+
+	if (!mm)
+		return -ESRCH;
+
+	*ret = (struct reclaim_sample){};
+	t = reclaim_target_find(mm);
+	if (t) {
+		reclaim_target_get_sample(t, ret);
+		reclaim_target_put(t);
+	}
+	mmdrop(mm);
+	return 0;
 }
 
 u64 reclaim_facts_size(struct task_struct *task)
@@ -96,7 +118,7 @@ u64 reclaim_facts_size(struct task_struct *task)
 	return c.anon + c.swap;
 }
 
-u64 reclaim_sample_age_ms(const struct reclaim_sample *s)
+u64 reclaim_facts_age_ms(const struct reclaim_facts *f)
 {
-	return div_u64(ktime_get_ns() - s->valid_ns, NSEC_PER_MSEC);
+	return f->fresh ? 0 : div_u64(ktime_get_ns() - f->sample.valid_ns, NSEC_PER_MSEC);
 }

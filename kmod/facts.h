@@ -12,7 +12,8 @@ struct reclaim_facts {
 	struct reclaim_process process;
 	struct reclaim_counters counters;
 	u32 sampling; /* enum reclaim_sampling */
-	struct reclaim_sample sample; /* taken_ns is 0 when there is none */
+	struct reclaim_summary sample; /* taken_ns is 0 when there is none */
+	bool fresh; /* it is of a walk made for this */
 };
 
 /*
@@ -21,9 +22,13 @@ struct reclaim_facts {
  */
 int __must_check reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct reclaim_facts *ret);
 
+/* All of the sampler's last sample; taken_ns is 0 when there is none. */
+int __must_check reclaim_facts_sample(struct task_struct *task, struct reclaim_sample *ret);
+
 /* Anonymous memory, resident and swapped out, roughly. 0 when it has none. */
 u64 reclaim_facts_size(struct task_struct *task);
 
-u64 reclaim_sample_age_ms(const struct reclaim_sample *s);
+/* How long ago its sample was known to be right. */
+u64 reclaim_facts_age_ms(const struct reclaim_facts *f);
 
 #endif

@@ -141,7 +141,7 @@ const char *reclaim_region_name(const struct reclaim_region *region, char *buf, 
 	const char *path;
 	size_t length;
 
-	if (!region->file || region->kind == RECLAIM_KIND_MMAP)
+	if (!region->file)
 		return "";
 
 	path = file_path(region->file, buf, size);

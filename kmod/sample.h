@@ -26,12 +26,25 @@ struct reclaim_sample {
 	bool incomplete; /* some ages weren't kept */
 };
 
+/* The same in few numbers. */
+struct reclaim_summary {
+	u64 taken_ns;
+	u64 valid_ns;
+	unsigned int interval_ms;
+	unsigned int granule;
+	bool incomplete;
+	u64 anon[RECLAIM_PARTS];
+	u64 huge;
+	u64 lazyfree;
+	u64 accessed;
+	u64 idle;
+	u64 heap_idle;
+};
+
 /* One hold of the mmap lock, from *@addr on. 0 when all is walked, -EAGAIN when not yet, or another error. */
 int __must_check reclaim_sample_walk(struct reclaim_sample *s, struct reclaim_walk *w, unsigned long *addr);
 
-/* Sums over all parts. */
-void reclaim_sample_sum(const struct reclaim_sample *s, struct reclaim_usage *ret);
-/* Of @u, all of @s or a part of it, the bytes idle for @after_ms or longer. */
-u64 reclaim_sample_idle(const struct reclaim_sample *s, const struct reclaim_usage *u, unsigned int after_ms);
+/* @after_ms: from when on something is idle. */
+void reclaim_sample_summarize(const struct reclaim_sample *s, unsigned int after_ms, struct reclaim_summary *ret);
 
 #endif

@@ -73,13 +73,12 @@ static void targets_drop_all(void)
 
 static void target_watch(struct reclaim_target *t, struct task_struct *task, u64 size, u64 now)
 {
-	const struct reclaim_usage *heap = &t->sample.part[RECLAIM_PART_HEAP];
 	unsigned int reasons, reason;
 	struct reclaim_watched what = {
 		.anon = size,
-		.heap = heap->anon,
-		.heap_idle = reclaim_sample_idle(&t->sample, heap, reclaim_tunable(idle_after_ms)),
-		.heap_known = t->sample.taken_ns,
+		.heap = t->summary.anon[RECLAIM_PART_HEAP],
+		.heap_idle = t->summary.heap_idle,
+		.heap_known = t->summary.taken_ns,
 	};
 	u64 growth;
 
@@ -179,6 +178,17 @@ static void walk_leave(struct reclaim_target *t, u64 due)
 	sampler.target = NULL;
 }
 
+static void sample_publish(struct reclaim_target *t)
+{
+	struct reclaim_summary summary;
+
+	reclaim_sample_summarize(&sampler.sample, reclaim_tunable(idle_after_ms), &summary);
+	spin_lock(&t->lock);
+	t->sample = sampler.sample;
+	t->summary = summary;
+	spin_unlock(&t->lock);
+}
+
 /* What hasn't run hasn't accessed anything, and what hasn't changed isn't worth a walk. */
 static bool walk_skip(struct reclaim_target *t, u64 now)
 {
@@ -190,9 +200,9 @@ static bool walk_skip(struct reclaim_target *t, u64 now)
 	if (memcmp(&t->trace, &sampler.trace, sizeof(t->trace)))
 		return false;
 
-	spin_lock(&t->lock);
-	t->sample.valid_ns = now;
-	spin_unlock(&t->lock);
+	sampler.sample = t->sample;
+	sampler.sample.valid_ns = now;
+	sample_publish(t);
 	t->skipped++;
 	atomic64_inc(&reclaim_stats.walks_skipped);
 	return true;
@@ -242,9 +252,7 @@ static void walk_end(struct reclaim_target *t)
 	reclaim_ages_sweep(&t->ages);
 	sampler.sample.incomplete = t->ages.incomplete;
 	sampler.sample.valid_ns = sampler.sample.taken_ns;
-	spin_lock(&t->lock);
-	t->sample = sampler.sample;
-	spin_unlock(&t->lock);
+	sample_publish(t);
 	t->trace = sampler.trace;
 	t->trace_known = sampler.trace_known;
 	t->skipped = 0;

@@ -2,7 +2,6 @@
 #include <linux/kernel.h>
 #include <linux/kobject.h>
 #include <linux/log2.h>
-#include <linux/math64.h>
 #include <linux/string.h>
 #include <linux/sysfs.h>
 #include <linux/time64.h>
@@ -23,7 +22,6 @@ struct tunable_attr {
 struct stat_attr {
 	struct kobj_attribute attr;
 	atomic64_t *value;
-	unsigned int divisor;
 };
 
 static ssize_t tunable_show(struct kobject *kobj, struct kobj_attribute *attr, char *buf)
@@ -118,23 +116,22 @@ static ssize_t stat_show(struct kobject *kobj, struct kobj_attribute *attr, char
 {
 	const struct stat_attr *s = container_of(attr, struct stat_attr, attr);
 
-	return sysfs_emit(buf, "%llu\n", div_u64(atomic64_read(s->value), s->divisor));
+	return sysfs_emit(buf, "%lld\n", atomic64_read(s->value));
 }
 
-#define STAT_AS(_file, _name, _divisor)							\
-	static struct stat_attr _file##_stat = {					\
-		.attr = __ATTR(_file, 0444, stat_show, NULL),				\
-		.value = &reclaim_stats._name, .divisor = _divisor			\
+#define STAT(_name)									\
+	static struct stat_attr _name##_stat = {					\
+		.attr = __ATTR(_name, 0444, stat_show, NULL),				\
+		.value = &reclaim_stats._name						\
 	}
-#define STAT(_name) STAT_AS(_name, _name, 1)
 
 STAT(looks);
 STAT(walks);
 STAT(walks_skipped);
 STAT(walks_abandoned);
 STAT(pages);
-STAT_AS(busy_us, busy_ns, NSEC_PER_USEC);
-STAT_AS(hold_max_us, hold_max_ns, NSEC_PER_USEC);
+STAT(busy_ns);
+STAT(hold_max_ns);
 STAT(targets);
 STAT(age_bytes);
 STAT(age_failures);
@@ -147,8 +144,8 @@ static struct attribute *stat_attrs[] = {
 	&walks_skipped_stat.attr.attr,
 	&walks_abandoned_stat.attr.attr,
 	&pages_stat.attr.attr,
-	&busy_us_stat.attr.attr,
-	&hold_max_us_stat.attr.attr,
+	&busy_ns_stat.attr.attr,
+	&hold_max_ns_stat.attr.attr,
 	&targets_stat.attr.attr,
 	&age_bytes_stat.attr.attr,
 	&age_failures_stat.attr.attr,
@@ -185,6 +182,11 @@ err_kobj:
 
 void reclaim_sysfs_exit(void)
 {
+	/*
+	 * The folder has to be gone, and whoever is inside of its files, before our code goes: what kobject_put()
+	 * does may be done later, and always is with DEBUG_KOBJECT_RELEASE.
+	 */
+	kobject_del(reclaim_kobj);
 	kobject_put(reclaim_kobj);
 	reclaim_kobj = NULL;
 }

@@ -80,3 +80,10 @@ void reclaim_target_get_sample(struct reclaim_target *t, struct reclaim_sample *
 	*ret = t->sample;
 	spin_unlock(&t->lock);
 }
+
+void reclaim_target_get_summary(struct reclaim_target *t, struct reclaim_summary *ret)
+{
+	spin_lock(&t->lock);
+	*ret = t->summary;
+	spin_unlock(&t->lock);
+}

@@ -38,8 +38,9 @@ struct reclaim_target {
 
 	struct reclaim_ages ages; /* written by the sampler, read under RCU */
 
-	spinlock_t lock; /* guards the sample */
+	spinlock_t lock; /* guards the next two */
 	struct reclaim_sample sample;
+	struct reclaim_summary summary;
 
 	/* The rest is the sampler's own. */
 	pid_t pid; /* in the initial namespace */
@@ -54,10 +55,11 @@ struct reclaim_target {
 	unsigned int interval_ms; /* of its ages */
 };
 
-void reclaim_target_get_sample(struct reclaim_target *t, struct reclaim_sample *ret);
 /* The target of an address space that the caller holds, with a reference, or NULL. */
 struct reclaim_target *reclaim_target_find(struct mm_struct *mm);
 void reclaim_target_put(struct reclaim_target *t);
+void reclaim_target_get_sample(struct reclaim_target *t, struct reclaim_sample *ret);
+void reclaim_target_get_summary(struct reclaim_target *t, struct reclaim_summary *ret);
 
 /* For the sampler: one with a reference, which the table holds until it is dropped. */
 struct reclaim_target *reclaim_target_new(struct mm_struct *mm, pid_t pid);

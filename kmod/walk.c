@@ -73,41 +73,44 @@ void reclaim_walk_unlock(struct reclaim_walk *w)
 	mmput_async(w->mm);
 }
 
-bool reclaim_walk_should_pause(const struct reclaim_walk *w)
+/* The clock isn't free: it is asked once for about as much work as a full page table is. */
+bool reclaim_walk_should_pause(struct reclaim_walk *w)
 {
-	return need_resched() || mmap_lock_is_contended(w->mm) || local_clock() - w->held_since > HOLD_NS;
+	u64 work = w->pages + 16 * ++w->steps;
+
+	if (need_resched() || mmap_lock_is_contended(w->mm))
+		return true;
+	if (work - w->work_at_clock < PTRS_PER_PTE)
+		return false;
+	w->work_at_clock = work;
+	return local_clock() - w->held_since > HOLD_NS;
 }
 
-/* Accounts the pages counted of the current granule, whose age is known as far as this mapping knows. */
-static void granule_flush(struct reclaim_walk *w)
+/*
+ * Accounts anonymous pages found in one granule, which may not be all of it: the
+ * rest may be another mapping's, and is told apart by the address only. The age
+ * of a granule that holds none stays as it is, but what comes to be there has
+ * been accessed by coming.
+ */
+static void granule_account(struct reclaim_walk *w, unsigned long addr, u64 bytes, bool accessed)
 {
-	u64 bytes = (u64)w->granule_pages << PAGE_SHIFT;
 	u8 age = 0;
 
-	if (!w->aging || w->granule == NO_GRANULE)
-		return;
-
-	if (w->chunk) {
-		age = reclaim_age_next(w->granule_age, w->ticks, w->granule_accessed || !w->granule_seen);
-		if (w->clear)
-			WRITE_ONCE(*reclaim_age_slot(w->chunk, w->granule << w->shift), age);
-		if (w->clear && w->granule_seen)
-			w->chunk->pass = w->ages->pass;
+	if (addr >> w->shift != w->granule) {
+		w->granule = addr >> w->shift;
+		w->granule_accessed = false;
+		w->granule_age = w->chunk ? READ_ONCE(*reclaim_age_slot(w->chunk, addr)) : 0;
+	}
+	w->granule_accessed |= accessed;
+	if (w->chunk)
+		age = reclaim_age_next(w->granule_age, w->ticks, w->granule_accessed);
+	if (w->chunk && w->clear) {
+		WRITE_ONCE(*reclaim_age_slot(w->chunk, addr), age);
+		w->chunk->pass = w->ages->pass;
 	}
 	w->usage->histogram[reclaim_age_bucket(age)] += bytes;
 	if (age >= w->idle_ticks)
 		w->usage->idle += bytes;
-	w->granule_pages = 0;
-}
-
-static void granule_enter(struct reclaim_walk *w, unsigned long addr)
-{
-	if (w->granule != NO_GRANULE)
-		granule_flush(w);
-	w->granule = addr >> w->shift;
-	w->granule_accessed = false;
-	w->granule_seen = false;
-	w->granule_age = w->chunk ? READ_ONCE(*reclaim_age_slot(w->chunk, addr)) : 0;
 }
 
 /* The chunk for one PMD's range. Under RCU, or when we are the one who frees them. */
@@ -133,42 +136,6 @@ static void clear_young(unsigned long *entry, struct folio *folio)
 		folio_mark_accessed(folio);
 	}
 	clear_bit(_PAGE_BIT_ACCESSED, entry);
-}
-
-static void count_anon(struct reclaim_walk *w, pte_t *ptep, pte_t pte)
-{
-	struct folio *folio = NULL;
-	bool young = pte_young(pte);
-
-	w->usage->present += PAGE_SIZE;
-	w->usage->anon += PAGE_SIZE;
-
-	/* MADV_FREE leaves a clean entry behind, so a dirty one need not be asked. */
-	if (!pte_dirty(pte)) {
-		folio = page_folio(pte_page(pte));
-		if (!folio_test_swapbacked(folio) && !folio_test_dirty(folio))
-			w->usage->lazyfree += PAGE_SIZE;
-	}
-
-	if (young) {
-		w->usage->accessed += PAGE_SIZE;
-		w->granule_accessed = true;
-		if (w->clear)
-			clear_young((unsigned long *)&ptep->pte, folio ?: page_folio(pte_page(pte)));
-	}
-	w->granule_seen = true;
-	w->granule_pages++;
-}
-
-static void count_page(struct reclaim_walk *w, pte_t *ptep, pte_t pte)
-{
-	/* Zero pages, those of KSM too, and device memory. */
-	if (pte_special(pte) || !pfn_valid(pte_pfn(pte)))
-		return;
-	if (w->all_anon || (!w->no_anon && folio_test_anon(page_folio(pte_page(pte)))))
-		count_anon(w, ptep, pte);
-	else
-		w->usage->present += PAGE_SIZE;
 }
 
 static void count_folio(struct reclaim_walk *w, struct page *page, u64 size, bool dirty)
@@ -198,32 +165,87 @@ static void count_hole(struct reclaim_walk *w, unsigned long addr, unsigned long
 {
 	pgoff_t index;
 
-	if (!w->holes)
-		return;
-	for (; addr < end; addr += PAGE_SIZE) {
+	for (; w->holes && addr < end; addr += PAGE_SIZE) {
 		index = linear_page_index(w->vma, addr);
 		if (xa_is_value(xa_load(&w->holes->i_pages, index)))
 			w->usage->swapped_shmem += PAGE_SIZE;
 	}
 }
 
+static void count_other(struct reclaim_walk *w, unsigned long addr, pte_t pte)
+{
+	if (!pte_none(pte))
+		count_not_present(w, pte);
+	else if (w->holes)
+		count_hole(w, addr, addr + PAGE_SIZE);
+}
+
+/* Of a mapping that may hold both. Entries that aren't special have a page, unless some driver has its own way. */
+static bool is_anon(const struct reclaim_walk *w, pte_t pte)
+{
+	return !w->no_anon && pfn_valid(pte_pfn(pte)) && folio_test_anon(page_folio(pte_page(pte)));
+}
+
+/* MADV_FREE leaves a clean entry behind, so a dirty one need not be asked. */
+static bool is_lazyfree(pte_t pte)
+{
+	struct folio *folio = page_folio(pte_page(pte));
+
+	return !folio_test_swapbacked(folio) && !folio_test_dirty(folio);
+}
+
+/* The part of a page table that is in one granule, or all of it when nobody wants to know. The hottest loop of all. */
 static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
 {
-	pte_t pte;
+	bool all_anon = w->all_anon, clear = w->clear && w->aging;
+	unsigned int anon = 0, other = 0, lazyfree = 0, young = 0;
+	unsigned long start = addr;
+	struct reclaim_usage *u;
 
 	for (; addr < end; addr += PAGE_SIZE, ptep++) {
-		if (w->aging && addr >> w->shift != w->granule)
-			granule_enter(w, addr);
-		pte = ptep_get(ptep);
-		if (pte_none(pte))
-			count_hole(w, addr, addr + PAGE_SIZE);
-		else if (pte_present(pte))
-			count_page(w, ptep, pte);
-		else
-			count_not_present(w, pte);
-		w->pages++;
+		pte_t pte = ptep_get(ptep);
+
+		if (!pte_present(pte)) {
+			count_other(w, addr, pte);
+			continue;
+		}
+		/* Zero pages, those of KSM too, and device memory. */
+		if (pte_special(pte))
+			continue;
+		if (!all_anon && !is_anon(w, pte)) {
+			other++;
+			continue;
+		}
+		anon++;
+		if (!pte_dirty(pte))
+			lazyfree += is_lazyfree(pte);
+		if (pte_young(pte)) {
+			young++;
+			if (clear)
+				clear_young((unsigned long *)&ptep->pte, page_folio(pte_page(pte)));
+		}
 	}
-	granule_flush(w);
+
+	if (!anon && !other)
+		return;
+	u = w->usage;
+	u->present += (u64)(anon + other) << PAGE_SHIFT;
+	u->anon += (u64)anon << PAGE_SHIFT;
+	u->lazyfree += (u64)lazyfree << PAGE_SHIFT;
+	u->accessed += (u64)young << PAGE_SHIFT;
+	if (w->aging && anon)
+		granule_account(w, start, (u64)anon << PAGE_SHIFT, young);
+}
+
+static void count_table(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
+{
+	unsigned long size = w->aging ? 1UL << w->shift : PMD_SIZE, next;
+
+	w->pages += (end - addr) >> PAGE_SHIFT;
+	for (; addr < end; ptep += (next - addr) >> PAGE_SHIFT, addr = next) {
+		next = min(ALIGN_DOWN(addr, size) + size, end);
+		count_ptes(w, ptep, addr, next);
+	}
 }
 
 /*
@@ -239,7 +261,7 @@ static bool walk_ptes(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, unsigned
 	spin_lock(ptl);
 	same = pmd_same(pmdval, pmdp_get_lockless(pmd));
 	if (same)
-		count_ptes(w, pte_offset_kernel(&pmdval, addr), addr, end);
+		count_table(w, pte_offset_kernel(&pmdval, addr), addr, end);
 	spin_unlock(ptl);
 
 	return same;
@@ -392,7 +414,7 @@ unsigned long reclaim_walk_vma(struct reclaim_walk *w, struct vm_area_struct *vm
 
 	w->vma = vma;
 	w->usage = usage;
-	w->holes = holes_of(vma);
+	w->holes = w->want_holes ? holes_of(vma) : NULL;
 	w->all_anon = vma_is_anonymous(vma);
 	w->no_anon = !w->all_anon && !vma->anon_vma;
 	w->aging = w->ages && !w->no_anon;
@@ -444,6 +466,7 @@ int reclaim_walk_region(struct reclaim_walk *w, unsigned long *addr, struct recl
 	bool going = true;
 	int err;
 
+	w->want_holes = true;
 	err = reclaim_walk_lock(w);
 	if (err)
 		return err;

@@ -27,23 +27,24 @@ struct reclaim_walk {
 
 	/* The lock's hold. */
 	u64 held_since;
+	u64 steps;
+	u64 work_at_clock;
 
 	/* The mapping's part that is being walked. */
 	struct vm_area_struct *vma;
 	struct reclaim_usage *usage;
+	bool want_holes;
 	struct address_space *holes; /* whose swapped out pages our holes stand for */
 	bool all_anon; /* whatever is present is anonymous */
 	bool no_anon; /* nothing is */
 	bool aging; /* its ages are looked at */
 
-	/* The granule being summed. Two mappings may share it. */
+	/* The granule last seen. Two mappings may share it. */
 	struct reclaim_age_chunk *chunk;
 	unsigned long granule; /* address >> shift */
 	unsigned int shift;
 	u8 granule_age; /* before this walk */
 	bool granule_accessed;
-	bool granule_seen; /* something present in it */
-	unsigned int granule_pages; /* not yet accounted to usage */
 };
 
 void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct reclaim_ages *ages);
@@ -51,7 +52,7 @@ void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct recl
 /* 0; -ESRCH when the address space is gone; -EBUSY when its lock isn't to be had. Sleeps, for 50 ms at most. */
 int __must_check reclaim_walk_lock(struct reclaim_walk *w);
 void reclaim_walk_unlock(struct reclaim_walk *w);
-bool reclaim_walk_should_pause(const struct reclaim_walk *w);
+bool reclaim_walk_should_pause(struct reclaim_walk *w);
 
 /*
  * Adds what is found in @vma from @addr on to @usage. Returns the end of @vma, or

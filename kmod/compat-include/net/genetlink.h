@@ -10,14 +10,4 @@
 #define genl_info_dump(cb) genl_dumpit_info(cb)
 #endif
 
-/*
- * Since 6.9 a family can decide itself who joins its groups. Before that it
- * can only ask for one of two capabilities; see netlink.c.
- */
-#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 9, 0)
-#define GENL_FAMILY_HAS_BIND 1
-#else
-#define GENL_FAMILY_HAS_BIND 0
-#endif
-
 #endif
