@@ -107,67 +107,22 @@ ssize_t netlink_receive(struct netlink *n, int timeout_ms)
 	return m.msg_flags & MSG_TRUNC ? -EMSGSIZE : len;
 }
 
-struct answer {
-	struct netlink *n;
-	netlink_take_t take;
-	void *data;
-	uint32_t seq;
-	bool ended, interrupted;
-	int error; /* of ours; the rest of a dump is still read, else the next one finds this one going on */
-};
-
-static int answer_message(struct answer *a, const struct nlmsghdr *h)
+int netlink_request(struct netlink *n, struct nl_msg *msg, answer_take_t take, void *data)
 {
-	struct reply reply;
-	int r;
-
-	/* What is left of an earlier request that was given up. */
-	if (h->nlmsg_seq != a->seq)
-		return 0;
-	if (h->nlmsg_flags & NLM_F_DUMP_INTR)
-		a->interrupted = true;
-	if (h->nlmsg_type == NLMSG_ERROR || h->nlmsg_type == NLMSG_DONE) {
-		a->ended = true;
-		return reply_end(h, a->n->text);
-	}
-	if (h->nlmsg_type != a->n->family || a->error)
-		return 0;
-	r = reply_read(h, &reply);
-	if (r >= 0)
-		r = a->take(&reply, a->data);
-	if (r < 0)
-		a->error = r;
-	return 0;
-}
-
-static int answer_datagram(struct answer *a, size_t len)
-{
-	const struct nlmsghdr *h = (const struct nlmsghdr *)a->n->buf;
-	int left = (int)len, r = 0;
-
-	for (; r == 0 && !a->ended && nlmsg_ok(h, left); h = nlmsg_next((struct nlmsghdr *)h, &left))
-		r = answer_message(a, h);
-	return r == 0 && !a->ended && left > 0 ? -EBADMSG : r;
-}
-
-int netlink_request(struct netlink *n, struct nl_msg *msg, netlink_take_t take, void *data)
-{
-	struct answer a = { .n = n, .take = take, .data = data };
+	struct answer a = { .family = n->family, .text = n->text, .take = take, .data = data };
 	int r;
 
 	n->text[0] = '\0';
 	r = netlink_errno(MIN(nl_send_auto(n->sock, msg), 0));
 	a.seq = nlmsg_hdr(msg)->nlmsg_seq;
-	while (r == 0 && !a.ended) {
+	while (r == 0) {
 		ssize_t len = netlink_receive(n, ANSWER_MS);
 
 		if (len < 0)
 			return (int)len;
 		if (len == 0)
 			return -ETIMEDOUT;
-		r = answer_datagram(&a, (size_t)len);
+		r = answer_datagram(&a, n->buf, (size_t)len);
 	}
-	if (r < 0 || a.error)
-		return r < 0 ? r : a.error;
-	return a.interrupted ? -EAGAIN : 0;
+	return MIN(r, 0);
 }

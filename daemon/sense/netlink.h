@@ -3,6 +3,7 @@
 #ifndef RECLAIM_SENSE_NETLINK_H
 #define RECLAIM_SENSE_NETLINK_H
 
+#include "sense/answer.h"
 #include "sense/proc.h"
 #include "sense/region.h"
 #include "sense/reply.h"
@@ -37,15 +38,12 @@ ssize_t netlink_receive(struct netlink *n, int timeout_ms) __must_check;
 struct nl_msg *netlink_message(const struct netlink *n, uint8_t cmd, int flags);
 void netlink_message_freep(struct nl_msg **msg);
 
-/* Called for each reply; a negative result ends the taking, and is the result of the request. */
-typedef int (*netlink_take_t)(const struct reply *reply, void *data);
-
 /*
  * Sends and reads the answer to its end. -EAGAIN: a dump that the kernel itself
  * says is of several moments, read to its end all the same. -ETIMEDOUT,
  * -EBADMSG, the module's -errno with n->text.
  */
-int netlink_request(struct netlink *n, struct nl_msg *msg, netlink_take_t take, void *data) __must_check;
+int netlink_request(struct netlink *n, struct nl_msg *msg, answer_take_t take, void *data) __must_check;
 
 /* The module's side of what source.h offers. */
 int netlink_probe(struct netlink *n) __must_check; /* may we ask? */

@@ -20,7 +20,7 @@ static void explain(int r, const char *words, char *why, size_t size)
 	if (r == -ENOENT)
 		text_format(why, size, "the kernel module is not loaded: modprobe reclaim, or use --source=procfs");
 	else if (r == -EPERM || r == -EACCES)
-		text_format(why, size, "the kernel module lets us not ask: %s; be root, or use --source=procfs",
+		text_format(why, size, "the kernel module does not answer us: %s; be root, or use --source=procfs",
 			    *words ? words : strerror(-r));
 	else if (r == -ESRCH)
 		text_format(why, size, "the kernel module sees another pid namespace than /proc: use --source=procfs");

@@ -76,7 +76,8 @@ static void test_one(void)
 	if (tap(hear(b, pid, &e), "a process that grows is heard of")) {
 		tap(e.reason == BLOAT_ANON && e.proc.start_time == start_time_of(pid), "its reason and start time");
 		tap(e.proc.anon != PROC_UNKNOWN && e.proc.anon >= LIMIT, "its size, %" PRIu64, e.proc.anon);
-		tap(e.proc.tracer == -1 && !e.proc.state && e.proc.exe && !*e.proc.exe, "and nothing that events don't tell");
+		tap(e.proc.tracer == -1 && !e.proc.state && e.proc.exe && !*e.proc.exe,
+		    "and nothing that events don't tell");
 		proc_done(&e.proc);
 	}
 	child_end(pid);
@@ -126,7 +127,8 @@ static void test_lost(void)
 	resync = false;
 	tap(count(b, &resync) >= 0 && !resync, "once");
 	tap(source_open(root, SOURCE_NETLINK, &s, why, sizeof(why)) == 0 &&
-		    source_list(&s, &filter, PROC_COUNTERS, &list) == 0, "looks again");
+		    source_list(&s, &filter, PROC_COUNTERS, &list) == 0,
+	    "looks again");
 	for (size_t i = 0; i < list.n; i++)
 		for (int k = 0; k < n; k++)
 			found += list.v[i].pid == pids[k];
@@ -147,7 +149,8 @@ static void test_nobody(void)
 	if (pid == 0)
 		_exit(setuid(65534) < 0 ? 99 : -bloat_open(&b));
 	waitpid(pid, &status, 0);
-	tap(WIFEXITED(status) && WEXITSTATUS(status) == EPERM && !b, "not for everybody: error %d", WEXITSTATUS(status));
+	tap(WIFEXITED(status) && WEXITSTATUS(status) == EPERM && !b, "not for everybody: error %d",
+	    WEXITSTATUS(status));
 }
 
 int main(void)

@@ -196,8 +196,8 @@ static const char *const counters[] = { "rss", "anon", "file", "shmem", "swap", 
 /* Who isn't the same from one look to the next: we, and kernel threads. */
 static bool restless(const struct row *r)
 {
-	return atoi(get(r, "pid")) == getpid() || !strcmp(get(r, "rss"), "0") ||
-	       strstr(get(r, "comm"), "ld-linux") || strstr(get(r, "comm"), "reclaimctl");
+	return atoi(get(r, "pid")) == getpid() || !strcmp(get(r, "rss"), "0") || strstr(get(r, "comm"), "ld-linux") ||
+	       strstr(get(r, "comm"), "reclaimctl");
 }
 
 static void test_ps(struct table *a, struct table *b, const char *option)
@@ -294,8 +294,8 @@ static void test_refusals(struct table *t)
 	RUN(t, NOBODY, "--source=netlink", "regions", "1");
 	tap(t->status == 4, "nor are regions: status %d, %s", t->status, t->errors);
 	RUN(t, NOBODY, "--json", "ps", "-o", "pid,rss,idle", "--min=0");
-	tap(t->status == 0 && t->n > 3 && !t->errors[0], "unless asked for, /proc is good enough: status %d, %d rows, %s",
-	    t->status, t->n, t->errors);
+	tap(t->status == 0 && t->n > 3 && !t->errors[0],
+	    "unless asked for, /proc is good enough: status %d, %d rows, %s", t->status, t->n, t->errors);
 	RUN(t, 0, "--source=netlink", "ps", "4194303");
 	tap(t->status == 5, "no such process: status %d, %s", t->status, t->errors);
 	RUN(t, 0, "--source=netlink", "regions", "4194303");
