@@ -7,13 +7,13 @@ import pytest
 
 import judge
 
-# interface.md, trim --json
+# reclaimctl(1), trim --json
 FIELDS = {"pid": int, "comm": str, "start_time": int, "outcome": str, "reason": (str, type(None)), "rss_before": int,
           "rss_after": int, "freed": int, "stopped_us_max": int, "steps": list, "real_scope": (str, type(None)),
           "real_before": (int, type(None)), "real_after": (int, type(None)), "real_freed": (int, type(None)),
           "huge_torn": int, "warning": (str, type(None)), "recheck": (dict, type(None))}
-STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "stopped_us": int, "duration_us": int,
-        "detail": str}
+STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "zeroes": int, "stopped_us": int,
+        "duration_us": int, "detail": str}
 OUTCOMES = {"reclaimed", "nothing", "refused", "failed", "timeout"}
 REMEDIES = {"collect", "trim", "purge", "cold", "pageout"}
 
