@@ -300,11 +300,8 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 		     struct inject_times *times, const char **ret_why)
 {
 	const struct remedy_queue *q = &plan->queue;
-	const struct inject_code code = { .restorer = plan->code.restorer, .fn = q->add.fn };
-	const struct chain_call calls[] = {
-		{ .fn = q->add.fn, .fn_bytes = q->add.bytes, .args = { q->call.fn, q->room + ROOM_OBJECT }, .nargs = 2 },
-	};
-	struct inject_code checked = code;
+	const struct chain_call call = { .fn = q->add.fn, .args = { q->call.fn, q->room + ROOM_OBJECT }, .nargs = 2 };
+	struct inject_code code = { .restorer = plan->code.restorer, .fn = q->add.fn };
 	enum queue_state state;
 	int r = queue_look(site, q, &state);
 
@@ -320,7 +317,7 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 	/* Of somebody who has died, or who waits for it as well: one collection serves both. */
 	if (state == QUEUE_WAITING || state == QUEUE_RUNNING)
 		return 0;
-	memcpy(checked.fn_bytes, q->add.bytes, sizeof(checked.fn_bytes));
+	memcpy(code.fn_bytes, q->add.bytes, sizeof(code.fn_bytes));
 	r = queue_check_code(site, &q->call);
 	if (r == 0)
 		r = queue_check_code(site, &q->finalizer);
@@ -331,8 +328,7 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 	if (r < 0)
 		return r;
 	inject_demand(found->inj, STACK_ROOM, true);
-	return inject_call(found->inj, &checked, &found->stack, calls, ARRAY_SIZE(calls), site->deadline_ns, times,
-			   ret_why);
+	return inject_call(found->inj, &code, &found->stack, &call, 1, site->deadline_ns, times, ret_why);
 }
 
 /* Until it is known to have come to its end. */
