@@ -240,8 +240,9 @@ static bool room_is_ours(struct target *t, uint64_t addr, uint64_t magic, size_t
 	const unsigned int rw = MAP_F_READ | MAP_F_WRITE;
 	unsigned char b[REMOTE_PAGE];
 
-	if (!map || (map->flags & (rw | MAP_F_SHARED)) != rw || len > map->end - addr ||
-	    cpython_peek(t, addr, b, len) < 0)
+	/* Also where its page is swapped out, or just moving: it will be written to. */
+	if (!map || (map->flags & (rw | MAP_F_SHARED)) != rw || len > map->end - addr || len > sizeof(b) ||
+	    remote_read(&t->mem, addr, b, len) < 0)
 		return false;
 	if (u64_at(b, 0) == magic)
 		return true;

@@ -295,12 +295,16 @@ static int queue_prepare(const struct remedy_site *site, const struct remedy_que
 	return 0;
 }
 
-/* 0: it is in the queue. -EAGAIN: another thread or moment. -EEXIST: the room isn't ours. */
+/* 0: it is in the queue; @ret_found: it was already. -EAGAIN: another thread or moment. -EEXIST: not our room. */
 static int queue_put(const struct remedy_site *site, const struct remedy_plan *plan, struct inject_found *found,
-		     struct inject_times *times, const char **ret_why)
+		     struct inject_times *times, bool *ret_found, const char **ret_why)
 {
 	const struct remedy_queue *q = &plan->queue;
-	const struct chain_call call = { .fn = q->add.fn, .args = { q->call.fn, q->room + ROOM_OBJECT }, .nargs = 2 };
+	const struct chain_call call = {
+		.fn = q->add.fn,
+		.args = { q->call.fn, q->room + ROOM_OBJECT },
+		.nargs = 2,
+	};
 	struct inject_code code = { .restorer = plan->code.restorer, .fn = q->add.fn };
 	enum queue_state state;
 	int r = queue_look(site, q, &state);
@@ -315,8 +319,10 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 	if (state == QUEUE_FOREIGN)
 		return -EEXIST;
 	/* Of somebody who has died, or who waits for it as well: one collection serves both. */
-	if (state == QUEUE_WAITING || state == QUEUE_RUNNING)
+	if (state == QUEUE_WAITING || state == QUEUE_RUNNING) {
+		*ret_found = true;
 		return 0;
+	}
 	memcpy(code.fn_bytes, q->add.bytes, sizeof(code.fn_bytes));
 	r = queue_check_code(site, &q->call);
 	if (r == 0)
@@ -329,6 +335,15 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 		return r;
 	inject_demand(found->inj, STACK_ROOM, true);
 	return inject_call(found->inj, &code, &found->stack, &call, 1, site->deadline_ns, times, ret_why);
+}
+
+static const char *queue_late(enum queue_state state)
+{
+	if (state == QUEUE_RUNNING)
+		return "the collection had not come to its end in time; it ends by itself";
+	if (state == QUEUE_WAITING)
+		return "the collection is queued and has not begun: its main thread has not come back to Python yet";
+	return "whether the collection is queued could not be told in time";
 }
 
 /* Until it is known to have come to its end. */
@@ -356,11 +371,7 @@ static void queue_await(const struct remedy_site *site, const struct remedy_queu
 			return;
 		}
 		if (clock_ns() >= site->deadline_ns) {
-			result_set(ret, REMEDY_TIMEOUT, "%s",
-				   state == QUEUE_RUNNING ?
-					   "the collection had not come to its end in time; it ends by itself" :
-					   "the collection is queued and has not begun: its main thread "
-					   "has not come back to Python code yet");
+			result_set(ret, REMEDY_TIMEOUT, "%s", queue_late(state));
 			return;
 		}
 		(void)nanosleep(&pause, NULL);
@@ -392,6 +403,7 @@ void collect_queue_run(const struct remedy_site *site, const struct remedy_plan 
 	struct inject_found found = { .inj = NULL };
 	struct inject_times times = { 0 };
 	const char *why = NULL;
+	bool already = false;
 	int r, put = 0;
 
 	for (unsigned int tries = 0;; tries++) {
@@ -401,7 +413,7 @@ void collect_queue_run(const struct remedy_site *site, const struct remedy_plan 
 		r = inject_pick(site->target, site->queue_prover, &search, &found);
 		if (r < 0)
 			break;
-		put = queue_put(site, plan, &found, &times, &why);
+		put = queue_put(site, plan, &found, &times, &already, &why);
 		found.longest_ns = MAX(found.longest_ns, inject_stopped_ns(found.inj));
 		inject_close(found.inj);
 		if (put != -EAGAIN || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
@@ -417,6 +429,7 @@ void collect_queue_run(const struct remedy_site *site, const struct remedy_plan 
 		return;
 	}
 	queue_await(site, &plan->queue, ret);
-	text_format(ret->detail, sizeof(ret->detail), "queued by thread %d in %s; %llu look%s", found.tid, found.where,
+	text_format(ret->detail, sizeof(ret->detail), "%s by thread %d in %s; %llu look%s",
+		    already ? "an earlier one, found" : "queued", found.tid, found.where,
 		    (unsigned long long)found.looks, found.looks == 1 ? "" : "s");
 }
