@@ -142,9 +142,10 @@ def test_long_in_c(busy, python, mode):
     """No moment at which it could collect comes for long: it is queued, said to be, and queued only once."""
     v = busy(python, mode)
     waited = 0
-    for _ in range(20):
+    for i in range(40):
         had = v.say()["full"]
-        t = collect(v.pid, "--timeout=200ms")
+        # long enough to queue it on a busy machine, and not so long that it comes back to Python meanwhile
+        t = collect(v.pid, f"--timeout={200 * (1 + i % 5)}ms")
         v.unharmed()
         assert t.outcome in ("timeout", "nothing", "reclaimed", "refused"), t
         if t.outcome == "refused":

@@ -161,7 +161,7 @@ def mode_sorting():
 
 def mode_matching():
     pattern = re.compile("(?:a|aa)+$")
-    loop(lambda: pattern.match("a" * 28 + "b"), lambda: [work() for _ in range(20)])
+    loop(lambda: pattern.match("a" * 31 + "b"), lambda: [work() for _ in range(20)])
 
 
 def mode_interrupted():
