@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -285,6 +286,16 @@ static void pick_pause(struct pick *p)
 	p->nskip = p->nseen > p->nskip + PICK_CANDIDATES ? p->nskip + PICK_CANDIDATES : 0;
 }
 
+unsigned long inject_threads(const struct inject_target *target)
+{
+	struct stat st;
+
+	/* fs/proc/base.c, proc_task_getattr(): a link for each thread, besides its own two. */
+	if (fstatat(target->piddir, "task", &st, 0) < 0 || st.st_nlink < 2)
+		return 0;
+	return (unsigned long)st.st_nlink - 2;
+}
+
 int inject_pick(const struct inject_target *target, const struct inject_prover *prover,
 		const struct inject_search *search, struct inject_found *ret)
 {
@@ -299,8 +310,8 @@ int inject_pick(const struct inject_target *target, const struct inject_prover *
 		r = pick_list(&p);
 		if (r < 0)
 			return r;
-		r = pick_try_all(&p, p.sleeping, p.nsleeping);
-		if (r == -EAGAIN)
+		r = search->which == INJECT_RUNNING ? -EAGAIN : pick_try_all(&p, p.sleeping, p.nsleeping);
+		if (r == -EAGAIN && search->which != INJECT_SLEEPING)
 			r = pick_try_all(&p, p.running, p.nrunning);
 		if (r != -EAGAIN)
 			break;

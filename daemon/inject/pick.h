@@ -28,7 +28,14 @@ struct inject_prover {
 
 #define INJECT_AVOID_MAX 16
 
+enum inject_which {
+	INJECT_ANY,
+	INJECT_SLEEPING,
+	INJECT_RUNNING,
+};
+
 struct inject_search {
+	enum inject_which which; /* threads; INJECT_ANY: sleeping ones first */
 	uint64_t deadline_ns; /* of the whole search */
 	uint64_t data_lo, data_hi; /* libc's data: a futex in there is one of its own locks */
 	uint64_t stack_room; /* free stack that is needed below the frames; 0: INJECT_STACK_ROOM */
@@ -48,6 +55,9 @@ struct inject_found {
 	uint64_t longest_ns; /* longest of the earlier stops */
 	const char *why; /* when not found: what the injector itself objected to last, or NULL */
 };
+
+/* How many threads the target has now; 0 when that can't be told. */
+unsigned long inject_threads(const struct inject_target *target);
 
 /*
  * 0; -EAGAIN no safe point in time; -ETIMEDOUT a thread would not stop;

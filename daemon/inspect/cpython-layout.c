@@ -9,6 +9,7 @@
 
 #define INTERPRETERS_MAX 256
 #define GIL_INTERVAL_MAX 1000000000ull /* microseconds; 5000 unless sys.setswitchinterval() changed it */
+#define GC_LOOKS 16
 #define GC_ENABLED 12 /* struct _gc_runtime_state: trash pointer, trash nesting, enabled, debug, generations[3] */
 #define GC_GENERATIONS 24 /* 20 where list heads are aligned to 4 only (3.13.5): _Py_ALIGNED_DEF */
 #define GC_GENERATION_SIZE 24 /* list head: next, prev; int threshold, count */
@@ -224,18 +225,28 @@ static bool layout_gc_generations(struct target *t, uint64_t gc, const unsigned 
 }
 
 /* Whether the collector is enabled is only an int: believed when what follows it are three generations. */
-static void layout_gc(struct target *t, const struct cpython_layout *l, struct cpython *py)
+static bool layout_gc_look(struct target *t, uint64_t gc, struct cpython *py)
 {
-	const uint64_t gc = (l->gc_in_interp ? py->interp : py->runtime) + l->gc;
 	unsigned char b[GC_GENERATIONS + 3 * GC_GENERATION_SIZE];
 	int32_t enabled;
 
 	if (cpython_peek(t, gc, b, sizeof(b)) < 0)
-		return;
+		return false;
 	memcpy(&enabled, b + GC_ENABLED, sizeof(enabled));
-	if ((enabled == 0 || enabled == 1) &&
-	    (layout_gc_generations(t, gc, b, GC_GENERATIONS) || layout_gc_generations(t, gc, b, GC_GENERATIONS - 4)))
-		py->gc_enabled_at = gc + GC_ENABLED;
+	if ((enabled != 0 && enabled != 1) || (!layout_gc_generations(t, gc, b, GC_GENERATIONS) &&
+					       !layout_gc_generations(t, gc, b, GC_GENERATIONS - 4)))
+		return false;
+	py->gc_enabled_at = gc + GC_ENABLED;
+	return true;
+}
+
+/* A Python at work changes its youngest generation all the time, between two looks too. */
+static void layout_gc(struct target *t, const struct cpython_layout *l, struct cpython *py)
+{
+	const uint64_t gc = (l->gc_in_interp ? py->interp : py->runtime) + l->gc;
+
+	for (unsigned int i = 0; i < GC_LOOKS && !layout_gc_look(t, gc, py); i++)
+		continue;
 }
 
 int cpython_layout_apply(struct target *t, const struct cpython_layout *l, struct cpython *py, char *why)

@@ -90,7 +90,8 @@ static int thread_judge(struct roll *r, uint32_t locked, struct cpython_thread *
 {
 	if (r->nforeign || r->nours > 1)
 		return thread_unsure(ret, "it belongs to a sub-interpreter as well");
-	if (!r->nours)
+	ret->absent = !r->nours;
+	if (ret->absent)
 		return thread_unsure(ret, "it is a thread that Python does not know");
 	ret->known = true;
 	ret->tstate = r->ours;
@@ -98,7 +99,8 @@ static int thread_judge(struct roll *r, uint32_t locked, struct cpython_thread *
 	 * While a thread holds the GIL, locked is 1 and last_holder is its own
 	 * thread state: nobody else can have written there since it took it.
 	 */
-	if (locked && r->holder == r->ours)
+	ret->holds = locked && r->holder == r->ours;
+	if (ret->holds)
 		return thread_unsure(ret, "it holds the GIL");
 	/* A holder that is in no list is not understood: a thread state that is not yet, or no more, in it. */
 	if (locked && !r->holder_seen)
@@ -139,6 +141,7 @@ struct place {
 	bool inner; /* a frame has been seen */
 	bool plain; /* the last frame seen is a call of libc's that owns nothing while it waits */
 	bool locks; /* one of them is of lock_names */
+	bool python; /* it was called from Python's code */
 	bool fine;
 	const char *why; /* when not fine */
 };
@@ -240,6 +243,7 @@ static int place_frame(void *ctx, const struct unwind_frame *f)
 
 	p->inner = true;
 	if (place_is_python(p, f->module) || place_is_stdlib(f->module)) {
+		p->python = true;
 		/* Innermost: in a system call of its own, nobody knows which. */
 		p->fine = !inner && !p->locks && (p->plain || inside_of(f, python_wait_names));
 		p->why = "it may own the mutex of Python's global lock";
@@ -281,4 +285,12 @@ int cpython_prove(const struct safepoint *sp, const struct cpython *py, const st
 		return -EAGAIN;
 	}
 	return 0;
+}
+
+bool cpython_is_elsewhere(const struct safepoint *sp, const struct cpython *py, const struct cpu_regs *regs)
+{
+	struct place p = { .py = py, .sp = sp };
+	int r = unwind(&sp->target->mods, &sp->target->mem, regs, place_frame, &p);
+
+	return r >= 0 && (!p.python || p.fine || p.locks);
 }

@@ -19,6 +19,8 @@ static const char *const func_names[CPYTHON_NFUNCS] = {
 	[CPYTHON_GC_COLLECT] = "PyGC_Collect",
 	[CPYTHON_GC_ENABLE] = "PyGC_Enable",
 	[CPYTHON_GC_DISABLE] = "PyGC_Disable",
+	[CPYTHON_CALL_FINALIZER] = "PyObject_CallFinalizerFromDealloc",
+	[CPYTHON_CALL_NO_ARGS] = "PyObject_CallNoArgs",
 };
 
 /* Before 3.11 no variable tells the version; functions that are new in one do (their documentation's "New in"). */

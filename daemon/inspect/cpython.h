@@ -21,6 +21,8 @@ enum cpython_func {
 	CPYTHON_GC_COLLECT,
 	CPYTHON_GC_ENABLE, /* 3.10 and later */
 	CPYTHON_GC_DISABLE, /* 3.10 and later */
+	CPYTHON_CALL_FINALIZER, /* PyObject_CallFinalizerFromDealloc() */
+	CPYTHON_CALL_NO_ARGS, /* PyObject_CallNoArgs(): 3.9 and later */
 	CPYTHON_NFUNCS,
 };
 
@@ -83,7 +85,9 @@ const char *cpython_version_text(uint32_t version, char *buf);
 /* One thread as Python sees it. */
 struct cpython_thread {
 	bool known; /* it has a thread state in the main interpreter, and only there */
+	bool absent; /* Python's lists are whole, and it is in none of them */
 	bool released; /* it is proven not to hold the GIL */
+	bool holds; /* by all appearances it does: released is false then, and this is no proof */
 	uint64_t tstate; /* when known */
 	char why[CPYTHON_TEXT_MAX]; /* when not known or not released */
 };
@@ -109,5 +113,12 @@ int cpython_finalizing(struct target *t, const struct cpython *py) __must_check;
  */
 int cpython_prove(const struct safepoint *sp, const struct cpython *py, const struct cpu_regs *regs, char *why,
 		  size_t size) __must_check;
+
+/*
+ * Where a STOPPED thread is that knows nothing of a lock of Python's own: false
+ * when it stands in Python's code and not in a wait that is known to own nothing
+ * but, perhaps, the mutex of the GIL.
+ */
+bool cpython_is_elsewhere(const struct safepoint *sp, const struct cpython *py, const struct cpu_regs *regs);
 
 #endif

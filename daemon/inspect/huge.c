@@ -73,19 +73,20 @@ static int block_present(struct target *t, uint64_t block, uint64_t *ret_page)
 	return n;
 }
 
-/* Before Linux 6.7: whatever is there as a whole. */
+/*
+ * Before Linux 6.7: whatever is there as a whole. A mapping too large to be
+ * looked at is mostly a reservation (a sanitizer's shadow), and left out.
+ */
 static int huge_guess_map(struct target *t, const struct map *map, struct huge *h, size_t *room, size_t *looks)
 {
 	uint64_t block = (map->start + HUGE_PAGE - 1) & ~(HUGE_PAGE - 1), page;
 
+	if ((map->end - map->start) / HUGE_PAGE > HUGE_GUESSES - *looks)
+		return 0;
+	*looks += (map->end - map->start) / HUGE_PAGE;
 	for (; block < map->end && map->end - block >= HUGE_PAGE && !h->more; block += HUGE_PAGE) {
-		int n;
+		int n = block_present(t, block, &page);
 
-		if (++*looks > HUGE_GUESSES) {
-			h->more = true;
-			break;
-		}
-		n = block_present(t, block, &page);
 		if (n < 0)
 			return n;
 		n = n == HUGE_PAGES ? huge_add(h, room, block) : 0;

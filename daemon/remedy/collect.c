@@ -22,10 +22,8 @@
  * gc.collect(), which always works. Enabling and disabling it around the call
  * is no choice: the program may enable it in between, and would find it disabled.
  *
- * A busy interpreter, where no thread sleeps with the GIL released, is refused.
- * Py_AddPendingCall() takes a lock that a running thread may hold itself, and
- * needs a string that outlives the call; nothing can prove the first, and
- * nobody would remove the second if we died.
+ * A busy interpreter, where no thread sleeps with the GIL released, collects by
+ * itself: remedy/collect-queue.c.
  */
 #include "remedy/collect.h"
 
@@ -40,10 +38,12 @@
 #include "base/text.h"
 #include "inject/restart.h"
 #include "remedy/attempt.h"
+#include "remedy/collect-queue.h"
 #include "remedy/code.h"
 #include "remedy/python.h"
 
 #define SEARCH_NS (2 * 1000000000ull)
+#define SLEEPER_NS 100000000ull /* how long one is looked for that sleeps, where the queue is another way */
 #define TRIES_MAX 20
 #define TRIES_PAUSE_NS 5000000
 #define COLLECT_STACK_ROOM (256ull << 10) /* destructors are Python code: a C frame of it takes some hundred bytes */
@@ -151,6 +151,7 @@ static void collect_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 		plan_refuse(ret, "its Python is not what its file says");
 		return;
 	}
+	collect_queue_plan(facts, py, ret->parts == COLLECT_C, &ret->queue);
 	if (ret->parts == COLLECT_TEXT)
 		text_format(ret->note, sizeof(ret->note), "its collector is disabled; gc.collect() works all the same");
 	ret->possible = 1;
@@ -230,7 +231,7 @@ static int collect_call(const struct remedy_site *site, const struct remedy_plan
 		{ .fn = run->fn, .fn_bytes = run->bytes },
 		{ .fn = release->fn, .fn_bytes = release->bytes, .args = { 1 }, .nargs = 1 },
 	};
-	int r = -EAGAIN;
+	int r;
 
 	if (plan->parts == COLLECT_TEXT) {
 		calls[1].nargs = 1;
@@ -238,23 +239,24 @@ static int collect_call(const struct remedy_site *site, const struct remedy_plan
 		calls[1].data_len = sizeof(collect_text);
 		calls[1].data_arg = 0;
 	}
-	*ret_why = found->asleep ? NULL : "no thread sleeps with Python's global lock released";
-	if (found->asleep) {
-		inject_demand(found->inj, COLLECT_STACK_ROOM, true);
-		r = inject_call(found->inj, &plan->code, &found->stack, calls, ARRAY_SIZE(calls), site->deadline_ns,
-				times, ret_why);
-	}
+	*ret_why = NULL;
+	inject_demand(found->inj, COLLECT_STACK_ROOM, true);
+	r = inject_call(found->inj, &plan->code, &found->stack, calls, ARRAY_SIZE(calls), site->deadline_ns, times,
+			ret_why);
 	times->stopped_ns = inject_stopped_ns(found->inj);
 	inject_close(found->inj);
 	return r;
 }
 
-static void collect_run(const struct remedy_site *site, const struct remedy_plan *plan, struct remedy_result *ret)
+/* A sleeping thread collects. -EAGAIN: none was found in time, @ret says why. */
+static int collect_asleep(const struct remedy_site *site, const struct remedy_plan *plan, uint64_t until_ns,
+			  struct remedy_result *ret)
 {
 	struct growth growth = { .prover = site->python_prover };
 	const struct inject_prover prover = { .prepare = growth_prepare, .prove = growth_prove, .ctx = &growth };
 	struct inject_search search = {
-		.deadline_ns = MIN(site->deadline_ns, clock_ns() + SEARCH_NS),
+		.which = INJECT_SLEEPING,
+		.deadline_ns = until_ns,
 		.data_lo = plan->data_lo,
 		.data_hi = plan->data_hi,
 		.stack_room = COLLECT_STACK_ROOM,
@@ -266,8 +268,6 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 	uint64_t stopped_ns = 0;
 	int r, called = 0;
 
-	if (collect_too_long(site, ret))
-		return;
 	growth_look(site->target, &growth);
 	for (unsigned int tries = 0;; tries++) {
 		r = inject_pick(site->target, &prover, &search, &found);
@@ -278,7 +278,7 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 		stopped_ns = MAX(stopped_ns, times.stopped_ns);
 		if (called != -EAGAIN || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
 			break;
-		if (found.asleep && search.navoid < INJECT_AVOID_MAX)
+		if (search.navoid < INJECT_AVOID_MAX)
 			search.avoid[search.navoid++] = found.tid;
 		(void)nanosleep(&pause, NULL);
 	}
@@ -286,16 +286,31 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 	ret->call_ns = times.call_ns;
 	if (called < 0) {
 		attempt_call_failed(called, why, "the collection", ret);
-		return;
+		return called;
 	}
 	if (r < 0) {
 		attempt_pick_failed(site, r, &found, ret);
-		return;
+		return r;
 	}
 	ret->outcome = REMEDY_DONE;
 	text_format(ret->detail, sizeof(ret->detail), "thread %d in %s; %llu look%s", found.tid, found.where,
 		    (unsigned long long)found.looks, found.looks == 1 ? "" : "s");
-	if (*plan->note)
+	return 0;
+}
+
+static void collect_run(const struct remedy_site *site, const struct remedy_plan *plan, struct remedy_result *ret)
+{
+	const uint64_t now = clock_ns(), until = MIN(site->deadline_ns, now + SEARCH_NS);
+	int r;
+
+	if (collect_too_long(site, ret))
+		return;
+	r = collect_asleep(site, plan, plan->queue.possible ? MIN(until, now + SLEEPER_NS) : until, ret);
+	if (r == -EAGAIN && plan->queue.possible)
+		collect_queue_run(site, plan, until, ret);
+	else if (r == -EAGAIN)
+		text_append(ret->reason, sizeof(ret->reason), "; and for one that works: %s", plan->queue.reason);
+	if (ret->outcome == REMEDY_DONE && *plan->note)
 		text_append(ret->detail, sizeof(ret->detail), "; %s", plan->note);
 }
 

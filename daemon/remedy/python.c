@@ -10,6 +10,9 @@ struct remedy_interpreter {
 	struct cpython python;
 	int error;
 	char why[CPYTHON_TEXT_MAX];
+	bool queue_tried;
+	int queue_error;
+	struct cpython_queue queue;
 };
 
 int remedy_python_find(struct remedy_facts *facts, struct cpython **ret, const char **ret_why)
@@ -46,6 +49,33 @@ void remedy_prove_python(struct remedy_facts *facts, const struct cpu_regs *regs
 	if (!py)
 		text_format(v->why, sizeof(v->why), "%s", why);
 	if (py && cpython_prove(&facts->safepoint, py, regs, v->why, sizeof(v->why)) == 0)
+		return;
+	v->safe = v->unknown = false;
+}
+
+int remedy_python_queue(struct remedy_facts *facts, const struct cpython *py, const struct cpython_queue **ret)
+{
+	struct remedy_interpreter *in = facts->interpreter;
+
+	if (!in->queue_tried) {
+		in->queue_tried = true;
+		in->queue_error = cpython_queue_find(facts->target, py, &in->queue);
+	}
+	if (in->queue_error == 0)
+		*ret = &in->queue;
+	return in->queue_error;
+}
+
+void remedy_prove_queue(struct remedy_facts *facts, const struct cpu_regs *regs, bool alone,
+			struct safepoint_verdict *v)
+{
+	const char *why = "its queue of pending calls is not laid out as in any known build";
+	const struct cpython *py = remedy_python(facts, &why);
+	const struct cpython_queue *q = NULL;
+
+	if (!py || remedy_python_queue(facts, py, &q) < 0)
+		text_format(v->why, sizeof(v->why), "%s", why);
+	else if (cpython_prove_queue(&facts->safepoint, py, q, regs, alone, v->why, sizeof(v->why)) == 0)
 		return;
 	v->safe = v->unknown = false;
 }

@@ -37,6 +37,23 @@ struct remedy_func {
 	uint8_t bytes[INJECT_CODE_BYTES];
 };
 
+/*
+ * Collect in an interpreter that is at work (remedy/collect-queue.c): a function
+ * that is put into Python's queue of pending calls, and an object for it to work on.
+ */
+struct remedy_queue {
+	uint32_t possible;
+	uint32_t mutex; /* of 3.13 and later: who may put it in differs */
+	struct remedy_func add; /* Py_AddPendingCall() */
+	struct remedy_func call; /* PyObject_CallFinalizerFromDealloc(): what is put in */
+	struct remedy_func finalizer; /* what that calls: PyGC_Collect(), or PyObject_CallNoArgs() for: */
+	struct remedy_func vector; /* gc.collect(); 0: none */
+	uint64_t room; /* where the object is to be */
+	uint64_t calls; /* the queue's own places */
+	uint32_t stride, ncalls;
+	char reason[REMEDY_TEXT_MAX]; /* when not possible */
+};
+
 struct remedy_plan {
 	uint32_t possible;
 	uint32_t has_predicted;
@@ -46,6 +63,7 @@ struct remedy_plan {
 	struct remedy_func funcs[REMEDY_FUNCS_MAX]; /* more of them, where one isn't enough */
 	uint32_t parts, pad; /* purge: enum purge_parts */
 	struct lease_code arena, gil; /* purge: how the locks of these parts are taken */
+	struct remedy_queue queue; /* collect */
 	uint64_t data_lo, data_hi; /* libc's data */
 	char reason[REMEDY_TEXT_MAX]; /* when not possible */
 	char note[REMEDY_TEXT_MAX]; /* what the user should know, "" when nothing */
@@ -62,6 +80,7 @@ struct remedy_site {
 	const struct inject_target *target;
 	const struct inject_prover *prover;
 	const struct inject_prover *python_prover; /* and that the thread may take Python's global lock */
+	const struct inject_prover *queue_prover; /* and that it may add to Python's pending calls */
 	const struct purge_reader *purge; /* rounds of a purge are prepared over there */
 	uint64_t anon, swap; /* resident and swapped anonymous bytes: what the work is estimated by */
 	uint64_t locked; /* bytes that are locked into memory */

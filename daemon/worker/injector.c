@@ -100,6 +100,15 @@ static int injector_prove_python(void *ctx, const struct cpu_regs *regs, struct 
 	return injector_prove_how(ctx, READER_PROVE_PYTHON, regs, ret);
 }
 
+/* The thread stands still: if it is the only one, nobody can make another. */
+static int injector_prove_queue(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	struct injector *in = ctx;
+	const bool alone = inject_threads(&in->target) == 1;
+
+	return injector_prove_how(in, alone ? READER_PROVE_QUEUE_ALONE : READER_PROVE_QUEUE, regs, ret);
+}
+
 static uint64_t injector_rss(const struct pstatus *st)
 {
 	return st->rss_anon + st->rss_file + st->rss_shmem;
@@ -134,7 +143,7 @@ static enum worker_outcome injector_outcome(enum remedy_outcome o)
 
 /* What a remedy is given to work with. */
 struct site {
-	struct inject_prover prover, python;
+	struct inject_prover prover, python, queue;
 	struct purge_reader purge;
 	struct rounds rounds;
 	struct remedy_site remedy;
@@ -146,11 +155,13 @@ static void injector_site(struct injector *in, struct site *ret)
 
 	ret->prover = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove, .ctx = in };
 	ret->python = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_python, .ctx = in };
+	ret->queue = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_queue, .ctx = in };
 	rounds_init(&ret->rounds, &in->reader, in->deadline_ns, &ret->purge);
 	ret->remedy = (struct remedy_site){
 		.target = &in->target,
 		.prover = &ret->prover,
 		.python_prover = &ret->python,
+		.queue_prover = &ret->queue,
 		.purge = &ret->purge,
 		.anon = in->subject.status.rss_anon,
 		.swap = in->subject.status.vm_swap,

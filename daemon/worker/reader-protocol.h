@@ -31,6 +31,8 @@ enum reader_huge_noted { READER_HUGE_NONE, READER_HUGE_SEEN, READER_HUGE_GUESSED
 enum reader_prove {
 	READER_PROVE_CALL, /* may it call into the allocator? */
 	READER_PROVE_PYTHON, /* and may it take Python's global lock? */
+	READER_PROVE_QUEUE, /* and may it add to Python's pending calls? */
+	READER_PROVE_QUEUE_ALONE, /* the same, of the only thread */
 };
 
 struct reader_request {

@@ -102,6 +102,8 @@ static void reader_prove(struct reader_state *st, const struct reader_request *r
 	safepoint_prove(&st->facts.safepoint, &req->regs, ret);
 	if (ret->safe && req->arg == READER_PROVE_PYTHON)
 		remedy_prove_python(&st->facts, &req->regs, ret);
+	else if (ret->safe && (req->arg == READER_PROVE_QUEUE || req->arg == READER_PROVE_QUEUE_ALONE))
+		remedy_prove_queue(&st->facts, &req->regs, req->arg == READER_PROVE_QUEUE_ALONE, ret);
 }
 
 static int reader_huge(struct reader_state *st, uint32_t what)

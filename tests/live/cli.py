@@ -32,10 +32,10 @@ with open(os.environ["FAKE_LOG"], "a") as log:
     log.write("\n")
 print("noise that must not reach the document", flush=True)
 time.sleep(how.get("sleep", 0))
-steps = b"".join(struct.pack("=IIQqQQQ256s", s["remedy"], s["predicted"] is not None, s["predicted"] or 0,
-                             s["freed"], s["stopped"], s["duration"], 0, s["detail"].encode("latin-1"))
+steps = b"".join(struct.pack("=IIQqqQQQ256s", s["remedy"], s["predicted"] is not None, s["predicted"] or 0,
+                             s["freed"], s.get("zeroes", 0), s["stopped"], s["duration"], 0, s["detail"].encode("latin-1"))
                  for s in how.get("steps", []))
-sock.send(struct.pack("=IIiIQQQqQII256s256s2432s", magic, version, pid, how["outcome"], start, how.get("before", 0),
+sock.send(struct.pack("=IIiIQQQqQII256s256s2496s", magic, version, pid, how["outcome"], start, how.get("before", 0),
                       how.get("after", 0), how.get("before", 0) - how.get("after", 0), how.get("stopped", 0),
                       len(how.get("steps", [])), how.get("torn", 0), how.get("comm", "").encode("latin-1"),
                       how.get("reason", "").encode("latin-1"), steps))

@@ -7,11 +7,13 @@ import pytest
 
 import judge
 
-# interface.md, trim --json
+# reclaimctl(1), trim --json
 FIELDS = {"pid": int, "comm": str, "start_time": int, "outcome": str, "reason": (str, type(None)), "rss_before": int,
-          "rss_after": int, "freed": int, "stopped_us_max": int, "steps": list}
-STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "stopped_us": int, "duration_us": int,
-        "detail": str}
+          "rss_after": int, "freed": int, "stopped_us_max": int, "steps": list, "real_scope": (str, type(None)),
+          "real_before": (int, type(None)), "real_after": (int, type(None)), "real_freed": (int, type(None)),
+          "huge_torn": int, "warning": (str, type(None)), "recheck": (dict, type(None))}
+STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "zeroes": int, "stopped_us": int,
+        "duration_us": int, "detail": str}
 OUTCOMES = {"reclaimed", "nothing", "refused", "failed", "timeout"}
 REMEDIES = {"collect", "trim", "purge", "cold", "pageout"}
 
@@ -34,6 +36,11 @@ def check_contract(doc):
     if doc["steps"]:
         assert doc["stopped_us_max"] >= max(s["stopped_us"] for s in doc["steps"])
     assert doc["freed"] == doc["rss_before"] - doc["rss_after"]
+    if doc["real_scope"] is None:
+        assert doc["real_before"] is doc["real_after"] is doc["real_freed"] is None
+    else:
+        assert doc["real_scope"] in ("cgroup", "machine") and doc["steps"]
+        assert doc["real_freed"] == doc["real_before"] - doc["real_after"]
     if doc["outcome"] in ("refused", "failed", "timeout"):
         assert doc["reason"] and "\n" not in doc["reason"]
 

@@ -24,7 +24,7 @@ TRIM_KEYS = {"pid", "comm", "start_time", "outcome", "reason", "rss_before", "rs
              "steps", "huge_torn", "warning", "recheck", *REAL_KEYS}
 # of a target that nothing was done to
 UNTOUCHED = {"huge_torn": 0, "warning": None, "recheck": None, **dict.fromkeys(REAL_KEYS)}
-STEP_KEYS = {"remedy", "predicted", "freed", "stopped_us", "duration_us", "detail"}
+STEP_KEYS = {"remedy", "predicted", "freed", "zeroes", "stopped_us", "duration_us", "detail"}
 
 
 def test_hostile_trim(named, fake):
@@ -64,7 +64,7 @@ def test_trim_outcomes(fake, sleeper, outcome, name, rc, said):
     assert doc == {"pid": pid, "comm": "sleep", "start_time": start_time(pid), "outcome": name,
                    "reason": "why" if said else None, "rss_before": 9 << 20, "rss_after": 2 << 20, "freed": 7 << 20,
                    "stopped_us_max": 123, "huge_torn": 0, "warning": None, "recheck": None,
-                   "steps": [{"remedy": "trim", "predicted": 7 << 20, "freed": 7 << 20, "stopped_us": 120,
+                   "steps": [{"remedy": "trim", "predicted": 7 << 20, "freed": 7 << 20, "zeroes": 0, "stopped_us": 120,
                               "duration_us": 400, "detail": "d"}]}
     if said:
         one_line(r.err, f"pid {pid} (sleep): {said}")

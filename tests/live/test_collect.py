@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""reclaimctl trim --remedy=collect: a Python finds its garbage, or is left alone with a reason.
+"""reclaimctl trim --remedy=collect: a Python in which a thread sleeps finds its garbage, or is left alone with a
+reason. For those that never sleep see test_collect_busy.py.
 
 Tried on this machine's own Python, and on those that RECLAIM_PYTHONS and RECLAIM_CHROOTS name
 (see test_cpython_reader.py)."""
@@ -169,14 +170,6 @@ def test_who_holds_the_gil(littered, python):
         assert len(seen) == 3 and seen.count("it holds the GIL") <= 1, seen
         assert all(why in ("", "it holds the GIL", "who holds the GIL can't be told") for why in seen), seen
     assert v.say()["full"] == 0
-
-
-@pytest.mark.parametrize("python", PYTHONS)
-def test_busy_is_refused(littered, python):
-    v = littered(python, "busy")
-    t = collect(v.pid, "--timeout=1s")
-    assert t.outcome == "refused" and t.reason, t
-    unharmed(v)
 
 
 def test_not_python(start):

@@ -16,6 +16,7 @@ from cli import one_line
 MIB = 1 << 20
 THP = Path("/sys/kernel/mm/transparent_hugepage")
 KHUGEPAGED = THP / "khugepaged"
+SLEEPS = (35, 230)  # nanosleep, clock_nanosleep
 HUGE = {"GLIBC_TUNABLES": "glibc.malloc.hugetlb=1"}
 
 # Frees blocks that its parent still has: all but what it has written to is shared with it.
@@ -279,13 +280,24 @@ def test_may_regrow(heap, khugepaged):
     assert doc["warning"] is None and err == ""
 
 
+def done(p, heap):
+    """The trim @p has done its work and waits: its worker has ended."""
+    children = Path(f"/proc/{p.pid}/task/{p.pid}/children")
+
+    def waits():
+        assert p.poll() is None, p.communicate()
+        return judge.rss(heap.pid) < 40 * MIB and not children.read_text(encoding="ascii")
+    judge.wait_for("the trim", 60, waits)
+    # and it has looked at what there is now
+    judge.wait_for("it to sleep", 30, lambda: (judge.syscall_of(p.pid) or [None])[0] in SLEEPS)
+
+
 def test_no_false_alarm(heap):
     """What the program takes itself has come back too, but nobody is blamed for it."""
     h = heap()
     with subprocess.Popen([judge.CTL, "--json", "trim", str(h.pid), "--recheck=4s"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
-        judge.wait_for("the trim", 20, lambda: judge.rss(h.pid) < 40 * MIB)
-        time.sleep(1)
+        done(p, h)
         h.do("refill")
         out, err = p.communicate(timeout=60)
     assert p.returncode == 0 and err == b""
@@ -299,8 +311,7 @@ def test_gone_meanwhile(heap):
     h = heap()
     with subprocess.Popen([judge.CTL, "--json", "trim", str(h.pid), "--recheck=3s"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
-        judge.wait_for("the trim", 20, lambda: judge.rss(h.pid) < 40 * MIB)
-        time.sleep(1)
+        done(p, h)
         h.proc.kill()
         h.proc.wait()
         out, err = p.communicate(timeout=60)
@@ -324,8 +335,7 @@ def test_interrupted_wait(heap):
     start = time.monotonic()
     with subprocess.Popen([judge.CTL, "--json", "trim", str(h.pid), "--recheck=60s"], stdout=subprocess.PIPE,
                           stderr=subprocess.PIPE) as p:
-        judge.wait_for("the trim", 20, lambda: judge.rss(h.pid) < 40 * MIB)
-        time.sleep(0.5)
+        done(p, h)
         p.send_signal(signal.SIGINT)
         out, _ = p.communicate(timeout=30)
     doc, = json.loads(out)

@@ -107,14 +107,6 @@ def mode_held():
     ctypes.PyDLL(None).pause()  # until a signal
 
 
-def mode_busy():
-    gc.set_threshold(10**9)
-    litter()
-    print("ready %d" % os.getpid(), flush=True)
-    while True:
-        sum(range(1000))
-
-
 def mode_tampered():
     gc.disable()
     tamper()
