@@ -93,8 +93,11 @@ int netlink_probe(struct netlink *n)
 	_cleanup_close_ int dir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	struct pstat stat;
 	struct proc p;
-	int r = dir < 0 ? -errno : pstat_read(dir, &stat);
+	int r;
 
+	if (dir < 0)
+		return -errno;
+	r = pstat_read(dir, &stat);
 	if (r < 0)
 		return r;
 	/* Where /proc is of another pid namespace than ours, the module and it don't speak of the same pids. */

@@ -15,7 +15,7 @@ static int grow(void *p, size_t *size, size_t each, size_t want)
 	size_t n = MAX(*size, 64), bytes;
 	void *bigger;
 
-	if (want <= *size)
+	if (*(void **)p && want <= *size)
 		return 0;
 	while (n < want)
 		if (__builtin_mul_overflow(n, 2, &n))
