@@ -10,7 +10,7 @@ struct region {
 	struct map map; /* name lives in the list */
 	/* bytes, UINT64_MAX when not known */
 	uint64_t rss, anon, swap, huge, lazyfree, referenced, locked;
-	/* Of the kernel module only: accessed since its last visit but one; how long the anonymous part has been idle */
+	/* Of the kernel module only: accessed since its last visit but one; for how long the anonymous part was idle */
 	uint64_t accessed;
 	struct age age;
 };
