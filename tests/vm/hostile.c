@@ -52,8 +52,8 @@ static int ask(struct genl *g, uint8_t cmd, uint16_t flags, pid_t pid, int *repl
 }
 
 /*
- * In a child: each operation is refused, and the group too. That is guarded by CAP_SYS_ADMIN, since a family can ask for
- * no other one there; @drop: give it up first.
+ * In a child: each operation is refused, and the group too. That is guarded by
+ * CAP_SYS_ADMIN, since a family can ask for no other one there; @drop: give it up first.
  */
 static int be_refused(bool drop)
 {
