@@ -121,82 +121,67 @@ static int put_histogram(struct sk_buff *skb, const struct reclaim_sample *s, u3
 	return 0;
 }
 
+#define FIELD(attr, member) { attr, offsetof(struct reclaim_facts, member) }
+
+/* All that are 64 bit wide in both places: of the process, then of its sample, last what only ages tell. */
+static const struct {
+	u16 type;
+	u16 offset;
+} fields[] = {
+	FIELD(RECLAIM_A_START_TIME, process.start_time),
+	FIELD(RECLAIM_A_CGROUP_ID, process.cgroup_id),
+	FIELD(RECLAIM_A_RSS_ANON, counters.anon),
+	FIELD(RECLAIM_A_RSS_FILE, counters.file),
+	FIELD(RECLAIM_A_RSS_SHMEM, counters.shmem),
+	FIELD(RECLAIM_A_SWAP, counters.swap),
+	FIELD(RECLAIM_A_PAGE_TABLES, counters.page_tables),
+	FIELD(RECLAIM_A_HEAP_SIZE, counters.heap_size),
+#define PROCESS_FIELDS 8
+	FIELD(RECLAIM_A_SAMPLE_AGE, age_ms),
+	FIELD(RECLAIM_A_ANON_HEAP, sample.anon[RECLAIM_PART_HEAP]),
+	FIELD(RECLAIM_A_ANON_MMAP, sample.anon[RECLAIM_PART_MMAP]),
+	FIELD(RECLAIM_A_ANON_STACK, sample.anon[RECLAIM_PART_STACK]),
+	FIELD(RECLAIM_A_HUGE, sample.huge),
+	FIELD(RECLAIM_A_LAZYFREE, sample.lazyfree),
+#define SAMPLE_FIELDS (PROCESS_FIELDS + 6)
+	FIELD(RECLAIM_A_ACCESSED, sample.accessed),
+	FIELD(RECLAIM_A_IDLE, sample.idle),
+	FIELD(RECLAIM_A_HEAP_IDLE, sample.heap_idle),
+#define AGE_FIELDS (SAMPLE_FIELDS + 3)
+};
+
 /*
  * Many small attributes for each of many processes: written straight into room
- * that was asked for once. Nothing has to be aligned to more than NLA_ALIGNTO.
+ * that is asked for once. Nothing needs more alignment than NLA_ALIGNTO here.
  */
-static char *add_u64(char *at, int type, u64 value)
-{
-	struct nlattr *attr = (struct nlattr *)at;
-
-	BUILD_BUG_ON(!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS));
-	attr->nla_type = type;
-	attr->nla_len = NLA_HDRLEN + sizeof(value);
-	memcpy(nla_data(attr), &value, sizeof(value));
-	return at + nla_total_size(sizeof(value));
-}
-
-static char *add_u32(char *at, int type, u32 value)
-{
-	struct nlattr *attr = (struct nlattr *)at;
-
-	attr->nla_type = type;
-	attr->nla_len = NLA_HDRLEN + sizeof(value);
-	memcpy(nla_data(attr), &value, sizeof(value));
-	return at + nla_total_size(sizeof(value));
-}
-
-static char *add_process(char *at, const struct reclaim_facts *f)
-{
-	const struct reclaim_process *p = &f->process;
-	const struct reclaim_counters *c = &f->counters;
-
-	at = add_u32(at, RECLAIM_A_PID, p->pid);
-	at = add_u64(at, RECLAIM_A_START_TIME, p->start_time);
-	at = add_u32(at, RECLAIM_A_UID, from_kuid_munged(&init_user_ns, p->uid));
-	at = add_u64(at, RECLAIM_A_CGROUP_ID, p->cgroup_id);
-	at = add_u32(at, RECLAIM_A_THREADS, p->threads);
-	at = add_u64(at, RECLAIM_A_RSS_ANON, c->anon);
-	at = add_u64(at, RECLAIM_A_RSS_FILE, c->file);
-	at = add_u64(at, RECLAIM_A_RSS_SHMEM, c->shmem);
-	at = add_u64(at, RECLAIM_A_SWAP, c->swap);
-	at = add_u64(at, RECLAIM_A_PAGE_TABLES, c->page_tables);
-	at = add_u64(at, RECLAIM_A_HEAP_SIZE, c->heap_size);
-	return add_u32(at, RECLAIM_A_SAMPLING, f->sampling);
-}
-
-static char *add_sample(char *at, const struct reclaim_facts *f)
-{
-	const struct reclaim_summary *s = &f->sample;
-
-	if (!s->taken_ns)
-		return at;
-
-	at = add_u64(at, RECLAIM_A_SAMPLE_AGE, reclaim_facts_age_ms(f));
-	at = add_u64(at, RECLAIM_A_ANON_HEAP, s->anon[RECLAIM_PART_HEAP]);
-	at = add_u64(at, RECLAIM_A_ANON_MMAP, s->anon[RECLAIM_PART_MMAP]);
-	at = add_u64(at, RECLAIM_A_ANON_STACK, s->anon[RECLAIM_PART_STACK]);
-	at = add_u64(at, RECLAIM_A_HUGE, s->huge);
-	at = add_u64(at, RECLAIM_A_LAZYFREE, s->lazyfree);
-	if (!s->interval_ms)
-		return at;
-
-	at = add_u64(at, RECLAIM_A_ACCESSED, s->accessed);
-	at = add_u64(at, RECLAIM_A_IDLE, s->idle);
-	return add_u64(at, RECLAIM_A_HEAP_IDLE, s->heap_idle);
-}
-
-/* What add_process() and add_sample() write at most: some more than they have attributes, all of the larger kind. */
-#define FACTS_ROOM (24 * (NLA_HDRLEN + sizeof(u64)))
+struct field_attr {
+	struct nlattr attr;
+	u64 value;
+} __packed;
 
 static int put_facts(struct sk_buff *skb, const struct reclaim_facts *f)
 {
-	char *start = skb_tail_pointer(skb);
+	unsigned int i, n = !f->sample.taken_ns ? PROCESS_FIELDS : f->sample.interval_ms ? AGE_FIELDS : SAMPLE_FIELDS;
+	struct field_attr *at;
 
-	if (skb_tailroom(skb) < FACTS_ROOM)
+	BUILD_BUG_ON(ARRAY_SIZE(fields) != AGE_FIELDS);
+	BUILD_BUG_ON(!IS_ENABLED(CONFIG_HAVE_EFFICIENT_UNALIGNED_ACCESS));
+
+	if (nla_put_u32(skb, RECLAIM_A_PID, f->process.pid) ||
+	    nla_put_string(skb, RECLAIM_A_COMM, f->process.comm) ||
+	    nla_put_u32(skb, RECLAIM_A_UID, from_kuid_munged(&init_user_ns, f->process.uid)) ||
+	    nla_put_u32(skb, RECLAIM_A_THREADS, f->process.threads) ||
+	    nla_put_u32(skb, RECLAIM_A_SAMPLING, f->sampling) ||
+	    skb_tailroom(skb) < n * sizeof(*at))
 		return -EMSGSIZE;
-	skb_put(skb, add_sample(add_process(start, f), f) - start);
-	return nla_put_string(skb, RECLAIM_A_COMM, f->process.comm);
+
+	at = skb_put(skb, n * sizeof(*at));
+	for (i = 0; i < n; i++, at++) {
+		at->attr.nla_len = sizeof(*at);
+		at->attr.nla_type = fields[i].type;
+		at->value = *(const u64 *)((const char *)f + fields[i].offset);
+	}
+	return 0;
 }
 
 /* ---- proc-get */
@@ -449,7 +434,7 @@ static int age_put(struct sk_buff *skb, const struct reclaim_facts *f, const str
 	if (!s->taken_ns || !s->interval_ms)
 		return 0;
 
-	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, div_u64(ktime_get_ns() - s->valid_ns, NSEC_PER_MSEC)) ||
+	if (put_u64(skb, RECLAIM_A_SAMPLE_AGE, f->age_ms) ||
 	    put_u64(skb, RECLAIM_A_INTERVAL, s->interval_ms) ||
 	    put_u64(skb, RECLAIM_A_GRANULE, s->granule))
 		return -EMSGSIZE;
