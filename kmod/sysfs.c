@@ -182,6 +182,11 @@ err_kobj:
 
 void reclaim_sysfs_exit(void)
 {
+	/*
+	 * The folder has to be gone, and whoever is inside of its files, before our code goes: what kobject_put()
+	 * does may be done later, and always is with DEBUG_KOBJECT_RELEASE.
+	 */
+	kobject_del(reclaim_kobj);
 	kobject_put(reclaim_kobj);
 	reclaim_kobj = NULL;
 }

@@ -2,11 +2,14 @@
 /* Who crosses a threshold is announced in time and once; who listens too slowly loses no state. */
 #include <errno.h>
 #include <inttypes.h>
+#include <limits.h>
+#include <linux/futex.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/socket.h>
+#include <sys/syscall.h>
 #include <unistd.h>
 
 #include "lib/facts.h"
@@ -18,7 +21,7 @@
 #define MANY 1000
 #define MANY_KB 512
 
-/* What the children are told to do, by turns */
+/* What the children are told to do, by turns, and how many have done so. They sleep meanwhile: there may be many. */
 static volatile int *order;
 
 static int nothing(void *data)
@@ -29,8 +32,16 @@ static int nothing(void *data)
 
 static void wait_for(int what)
 {
-	while (*order < what)
-		sleep_ms(200);
+	int now;
+
+	while ((now = *order) < what)
+		syscall(SYS_futex, order, FUTEX_WAIT, now, NULL, NULL, 0);
+}
+
+static void tell(int what)
+{
+	*order = what;
+	syscall(SYS_futex, order, FUTEX_WAKE, INT_MAX, NULL, NULL, 0);
 }
 
 static void grow_mmap(void *data)
@@ -41,6 +52,17 @@ static void grow_mmap(void *data)
 	touch(p, LIMIT_KB * 1024UL * 3 / 4, PAGE);
 	wait_for(1);
 	touch(p, LIMIT_KB * 1024UL * 3 / 2, PAGE);
+}
+
+static void grow_later(void *data)
+{
+	char *p = map_anon(LIMIT_KB * 1024UL);
+
+	(void)data;
+	/* Large enough to be looked at, and grown by less than is worth a word */
+	touch(p, 6 * MIB, PAGE);
+	wait_for(1);
+	touch(p, LIMIT_KB * 1024UL * 3 / 4, PAGE);
 }
 
 static void hover(void *data)
@@ -72,6 +94,7 @@ static void grow_a_little(void *data)
 	(void)data;
 	wait_for(1);
 	touch(p, MANY_KB * 1024 * 5 / 4, PAGE);
+	__atomic_add_fetch(&order[1], 1, __ATOMIC_RELAXED);
 }
 
 struct heard {
@@ -124,12 +147,12 @@ static void test_crossing(struct genl *g)
 	pid_t pid;
 
 	limits(LIMIT_KB, 0, 0);
-	*order = 0;
+	tell(0);
 	pid = child_start(nothing, grow_mmap, NULL);
 	listen_to(g, &h, pid, 3 * INTERVAL_MS, false);
 	tap(h.count == 0, "nothing is said of a process below the limit");
 	began = now_us();
-	*order = 1;
+	tell(1);
 	listen_to(g, &h, pid, 6 * INTERVAL_MS, true);
 	took = (h.at_us - began) / 1000;
 	/* Half an interval more: the emulated processors are shared with others. */
@@ -176,11 +199,11 @@ static void test_growth(struct genl *g)
 	pid_t pid;
 
 	limits(0, 0, LIMIT_KB / 4);
-	*order = 0;
-	pid = child_start(nothing, grow_mmap, NULL);
-	/* Of what it began with, it may have been seen to grow. */
-	listen_to(g, &h, pid, 4 * INTERVAL_MS, false);
-	*order = 1;
+	tell(0);
+	pid = child_start(nothing, grow_later, NULL);
+	listen_to(g, &h, pid, 3 * INTERVAL_MS, false);
+	tap(h.count == 0, "nothing is said of a process that doesn't grow");
+	tell(1);
 	listen_to(g, &h, pid, 6 * INTERVAL_MS, true);
 	tap(h.count == 1 && h.last.value[RECLAIM_A_REASON] == RECLAIM_REASON_GROWTH, "growth is announced");
 	tap(h.last.value[RECLAIM_A_GROWTH] >= LIMIT_KB / 4 * 1024UL, "with its size: %" PRIu64,
@@ -217,20 +240,28 @@ static void test_many(struct genl *roomy)
 	static pid_t pids[MANY];
 	struct found f = { .pids = pids };
 	struct genl narrow, asks;
+	int n = 0, r, heard;
 	struct heard h;
-	int n = 0, r;
+	uint64_t began;
 
 	limits(MANY_KB, 0, 0);
-	*order = 0;
+	tell(0);
 	while (n < MANY && (pids[n] = child_start(nothing, grow_a_little, NULL)) > 0)
 		n++;
 	tap(n == MANY, "%d processes", n);
 	tap(listener(&narrow, 4096) == 0 && genl_open(&asks) == 0, "a listener with little room");
 	listen_to(roomy, &h, 0, 2 * INTERVAL_MS, false);
-	*order = 1;
-	listen_to(roomy, &h, 0, 8 * INTERVAL_MS, false);
-	printf("# the roomy listener heard of %d\n", h.count);
-	/* Whoever has room gets all of them, or is told that it didn't. */
+	tell(1);
+	for (int i = 0; i < 100 && order[1] < MANY; i++)
+		sleep_ms(INTERVAL_MS);
+	began = now_us();
+	for (heard = 0; heard < MANY && now_us() - began < 60000000; heard += h.count)
+		if (listen_to(roomy, &h, 0, INTERVAL_MS, false) < 0)
+			break;
+	h.count = heard;
+	printf("# %" PRIu64 " ms after the last one has grown, %" PRIu64 " announced, %" PRIu64 " lost\n",
+	       (now_us() - began) / 1000, tunable_get("stats/events"), tunable_get("stats/events_lost"));
+	tap(h.count == MANY, "who has room hears of %d", h.count);
 	r = listen_to(&narrow, &h, 0, 100, false);
 	tap(r == -ENOBUFS, "the slow one is told so: error %d", -r);
 	r = procs_dump(&asks, false, find_pids, &f);

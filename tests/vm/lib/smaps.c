@@ -47,6 +47,9 @@ int smaps_read(pid_t pid, struct smap *ret, int max)
 		at = 0;
 		sscanf(line, "%" SCNx64 "-%" SCNx64 " %4s %" SCNx64 " %*s %*s %n", &s.start, &s.end, s.perms,
 		       &s.offset, &at);
+		/* The kernel's own address, shown with every process: not of its address space. */
+		if (strstr(line, "[vsyscall]"))
+			break;
 		if (at) {
 			line[strcspn(line, "\n")] = 0;
 			snprintf(s.name, sizeof(s.name), "%.255s", line + at);
