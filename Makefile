@@ -123,7 +123,7 @@ man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
-	demo bench kmod vm vm-tests vm-debug vm-bench \
+	demo bench kmod dkms-tree vm vm-tests vm-debug vm-bench \
 	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
@@ -209,6 +209,11 @@ install: all docs ## install below DESTDIR and PREFIX (/usr/local)
 	$(INSTALL) -m 644 $(docs) $(DESTDIR)$(DOCDIR)/
 	for page in $(man_pages); do \
 		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+
+dkms-tree: ## the module's sources for dkms, below DESTDIR: /usr/src/reclaim-VERSION
+	$(INSTALL) -d $(DESTDIR)/usr/src/reclaim-$(VERSION)
+	cp -R kmod/. $(DESTDIR)/usr/src/reclaim-$(VERSION)/
+	$(INSTALL) -D -m 644 include/uapi/linux/reclaim.h $(DESTDIR)/usr/src/reclaim-$(VERSION)/include/uapi/linux/reclaim.h
 
 uninstall: ## remove what install put there
 	rm -f $(DESTDIR)$(BINDIR)/reclaimctl $(DESTDIR)$(LIBEXECDIR)/reclaim-worker

@@ -58,8 +58,24 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 
 	fresh.valid_ns = fresh.taken_ns;
 	reclaim_sample_summarize(&fresh, after_ms, s);
-	f->fresh = true;
+	f->age_ms = 0;
 	return 0;
+}
+
+/* What is at hand without walking. The coarse clock may be behind, but where the other is slow, nothing is slower. */
+static void facts_collect(struct task_struct *task, pid_t pid, struct mm_struct *mm, struct reclaim_target *t,
+			  struct reclaim_facts *ret)
+{
+	u64 now = ktime_get_coarse_ns();
+
+	reclaim_process_read(task, pid, &ret->process);
+	reclaim_counters_read(mm, true, &ret->counters);
+	if (t)
+		reclaim_target_get_summary(t, &ret->sample);
+	else
+		ret->sample = (struct reclaim_summary){};
+	ret->age_ms = now > ret->sample.valid_ns ? div_u64(now - ret->sample.valid_ns, NSEC_PER_MSEC) : 0;
+	ret->sampling = sampling_of(mm, &ret->counters, &ret->sample);
 }
 
 int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct reclaim_facts *ret)
@@ -71,15 +87,8 @@ int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct r
 	if (!mm)
 		return -ESRCH;
 
-	reclaim_process_read(task, pid, &ret->process);
-	reclaim_counters_read(mm, true, &ret->counters);
-	ret->fresh = false;
-	ret->sample.taken_ns = 0;
-	ret->sample.interval_ms = 0;
 	t = reclaim_target_find(mm);
-	if (t)
-		reclaim_target_get_summary(t, &ret->sample);
-	ret->sampling = sampling_of(mm, &ret->counters, &ret->sample);
+	facts_collect(task, pid, mm, t, ret);
 	if (fresh)
 		err = sample_now(mm, t, ret);
 	if (t)
@@ -116,9 +125,4 @@ u64 reclaim_facts_size(struct task_struct *task)
 	reclaim_counters_read(mm, false, &c);
 	mmdrop(mm);
 	return c.anon + c.swap;
-}
-
-u64 reclaim_facts_age_ms(const struct reclaim_facts *f)
-{
-	return f->fresh ? 0 : div_u64(ktime_get_ns() - f->sample.valid_ns, NSEC_PER_MSEC);
 }

@@ -13,7 +13,7 @@ struct reclaim_facts {
 	struct reclaim_counters counters;
 	u32 sampling; /* enum reclaim_sampling */
 	struct reclaim_summary sample; /* taken_ns is 0 when there is none */
-	bool fresh; /* it is of a walk made for this */
+	u64 age_ms; /* of the sample: how long ago it was known to be right */
 };
 
 /*
@@ -27,8 +27,5 @@ int __must_check reclaim_facts_sample(struct task_struct *task, struct reclaim_s
 
 /* Anonymous memory, resident and swapped out, roughly. 0 when it has none. */
 u64 reclaim_facts_size(struct task_struct *task);
-
-/* How long ago its sample was known to be right. */
-u64 reclaim_facts_age_ms(const struct reclaim_facts *f);
 
 #endif

@@ -100,25 +100,27 @@ void reclaim_process_read(struct task_struct *task, pid_t pid, struct reclaim_pr
 		.cgroup_id = reclaim_process_cgroup(task),
 		.threads = get_nr_threads(task),
 	};
-	get_task_comm(ret->comm, task);
-}
-
-static u64 counter(struct mm_struct *mm, bool exact, int member)
-{
-	unsigned long pages = exact ? get_mm_counter_sum(mm, member) : get_mm_counter(mm, member);
-
-	return (u64)pages << PAGE_SHIFT;
+	/* Without its lock a name may be caught half changed, but never without its end. */
+	strscpy_pad(ret->comm, task->comm, sizeof(ret->comm));
 }
 
 void reclaim_counters_read(struct mm_struct *mm, bool exact, struct reclaim_counters *ret)
 {
 	unsigned long start = READ_ONCE(mm->start_brk), end = READ_ONCE(mm->brk);
+	unsigned long pages[NR_MM_COUNTERS];
+	int i;
+
+	if (exact)
+		mm_counters_sum(mm, pages);
+	else
+		for (i = 0; i < NR_MM_COUNTERS; i++)
+			pages[i] = get_mm_counter(mm, i);
 
 	*ret = (struct reclaim_counters){
-		.anon = counter(mm, exact, MM_ANONPAGES),
-		.file = counter(mm, exact, MM_FILEPAGES),
-		.shmem = counter(mm, exact, MM_SHMEMPAGES),
-		.swap = counter(mm, exact, MM_SWAPENTS),
+		.anon = (u64)pages[MM_ANONPAGES] << PAGE_SHIFT,
+		.file = (u64)pages[MM_FILEPAGES] << PAGE_SHIFT,
+		.shmem = (u64)pages[MM_SHMEMPAGES] << PAGE_SHIFT,
+		.swap = (u64)pages[MM_SWAPENTS] << PAGE_SHIFT,
 		.page_tables = mm_pgtables_bytes(mm),
 		.heap_size = end > start ? end - start : 0,
 	};

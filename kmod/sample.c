@@ -43,7 +43,9 @@ int reclaim_sample_walk(struct reclaim_sample *s, struct reclaim_walk *w, unsign
 
 	if (err)
 		return err;
+	rcu_read_lock();
 	all = walk_mappings(s, w, addr);
+	rcu_read_unlock();
 	reclaim_walk_unlock(w);
 
 	return all ? 0 : -EAGAIN;

@@ -21,7 +21,7 @@
 
 #define HOLD_NS (300 * NSEC_PER_USEC)
 #define LOCK_TRIES 50
-#define NO_GRANULE ULONG_MAX
+#define NOWHERE ULONG_MAX
 
 void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct reclaim_ages *ages)
 {
@@ -29,7 +29,7 @@ void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct recl
 		.mm = mm,
 		.ages = ages,
 		.idle_ticks = RECLAIM_AGE_MAX,
-		.granule = NO_GRANULE,
+		.granule = NOWHERE,
 		.shift = PAGE_SHIFT,
 	};
 }
@@ -62,6 +62,8 @@ int reclaim_walk_lock(struct reclaim_walk *w)
 		usleep_range(500, 1000);
 	}
 	w->held_since = local_clock();
+	w->chunk_at = NOWHERE;
+	w->pmds_at = NOWHERE;
 	return 0;
 }
 
@@ -113,13 +115,16 @@ static void granule_account(struct reclaim_walk *w, unsigned long addr, u64 byte
 		w->usage->idle += bytes;
 }
 
-/* The chunk for one PMD's range. Under RCU, or when we are the one who frees them. */
+/* The chunk for one PMD's range, in which other mappings may lie too. It lasts as long as RCU holds it for us. */
 static void granule_chunk(struct reclaim_walk *w, unsigned long addr)
 {
-	if (!w->aging)
+	if (!w->aging || w->chunk_at == addr >> PMD_SHIFT)
 		return;
 	w->chunk = w->clear ? reclaim_ages_get(w->ages, addr) : reclaim_ages_find(w->ages, addr);
+	w->chunk_at = addr >> PMD_SHIFT;
 	w->shift = w->chunk ? w->chunk->shift : PMD_SHIFT;
+	if (!w->clear)
+		w->granule = NOWHERE;
 }
 
 /*
@@ -172,14 +177,6 @@ static void count_hole(struct reclaim_walk *w, unsigned long addr, unsigned long
 	}
 }
 
-static void count_other(struct reclaim_walk *w, unsigned long addr, pte_t pte)
-{
-	if (!pte_none(pte))
-		count_not_present(w, pte);
-	else if (w->holes)
-		count_hole(w, addr, addr + PAGE_SIZE);
-}
-
 /* Of a mapping that may hold both. Entries that aren't special have a page, unless some driver has its own way. */
 static bool is_anon(const struct reclaim_walk *w, pte_t pte)
 {
@@ -197,7 +194,7 @@ static bool is_lazyfree(pte_t pte)
 /* The part of a page table that is in one granule, or all of it when nobody wants to know. The hottest loop of all. */
 static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
 {
-	bool all_anon = w->all_anon, clear = w->clear && w->aging;
+	bool all_anon = w->all_anon, clear = w->clear && w->aging, holes = w->holes;
 	unsigned int anon = 0, other = 0, lazyfree = 0, young = 0;
 	unsigned long start = addr;
 	struct reclaim_usage *u;
@@ -205,8 +202,13 @@ static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, 
 	for (; addr < end; addr += PAGE_SIZE, ptep++) {
 		pte_t pte = ptep_get(ptep);
 
+		if (pte_none(pte)) {
+			if (holes)
+				count_hole(w, addr, addr + PAGE_SIZE);
+			continue;
+		}
 		if (!pte_present(pte)) {
-			count_other(w, addr, pte);
+			count_not_present(w, pte);
 			continue;
 		}
 		/* Zero pages, those of KSM too, and device memory. */
@@ -346,53 +348,67 @@ static void walk_pmd(struct reclaim_walk *w, pmd_t *pmd, unsigned long addr, uns
 
 	/* Whoever changes it again and again holds the lock we wait for: this ends. */
 	while (!done) {
-		rcu_read_lock();
 		pmdval = pmdp_get_lockless(pmd);
 		if (pmd_none(pmdval)) {
 			count_hole(w, addr, end);
-			done = true;
-		} else {
-			granule_chunk(w, addr);
-			if (!pmd_present(pmdval) || pmd_leaf(pmdval))
-				done = walk_huge(w, pmd, pmdval, addr, end);
-			else
-				done = pmd_bad(pmdval) || walk_ptes(w, pmd, pmdval, addr, end);
+			return;
 		}
-		/* Outside of RCU a reader may keep nothing of it. */
-		if (!w->clear)
-			w->granule = NO_GRANULE;
-		w->chunk = NULL;
-		rcu_read_unlock();
+		granule_chunk(w, addr);
+		if (!pmd_present(pmdval) || pmd_leaf(pmdval))
+			done = walk_huge(w, pmd, pmdval, addr, end);
+		else
+			done = pmd_bad(pmdval) || walk_ptes(w, pmd, pmdval, addr, end);
 	}
+}
+
+/*
+ * The table of PMDs around @addr, NULL and in *@end where the next one begins
+ * when there is none. Tables of this level are only freed under the mmap lock
+ * taken for writing, so the last one is kept.
+ */
+static pmd_t *find_pmds(struct reclaim_walk *w, unsigned long addr, unsigned long *end)
+{
+	pgd_t *pgd;
+	p4d_t *p4d;
+	pud_t *pud;
+
+	if (w->pmds_at == addr >> PUD_SHIFT)
+		return w->pmds;
+
+	pgd = pgd_offset(w->mm, addr);
+	if (pgd_none(pgdp_get(pgd)) || pgd_bad(pgdp_get(pgd))) {
+		*end = pgd_addr_end(addr, *end);
+		return NULL;
+	}
+	p4d = p4d_offset(pgd, addr);
+	if (p4d_none(p4dp_get(p4d)) || p4d_bad(p4dp_get(p4d))) {
+		*end = p4d_addr_end(addr, *end);
+		return NULL;
+	}
+	/* Huge ones are of hugetlbfs and devices only. */
+	pud = pud_offset(p4d, addr);
+	if (!pud_present(pudp_get(pud)) || pud_leaf(pudp_get(pud)) || pud_bad(pudp_get(pud))) {
+		*end = pud_addr_end(addr, *end);
+		return NULL;
+	}
+	w->pmds = pmd_offset(pud, addr & PUD_MASK);
+	w->pmds_at = addr >> PUD_SHIFT;
+	return w->pmds;
 }
 
 /* Returns where the next step starts: behind a range of one PMD, or of a higher level that holds nothing. */
 static unsigned long walk_step(struct reclaim_walk *w, unsigned long addr, unsigned long end)
 {
-	unsigned long next = pmd_addr_end(addr, end);
-	pgd_t *pgd = pgd_offset(w->mm, addr);
-	p4d_t *p4d;
-	pud_t *pud;
+	unsigned long next = pmd_addr_end(addr, end), behind = end;
+	pmd_t *pmds = find_pmds(w, addr, &behind);
 
-	if (pgd_none(pgdp_get(pgd)) || pgd_bad(pgdp_get(pgd))) {
-		next = w->holes ? next : pgd_addr_end(addr, end);
-		goto hole;
+	if (pmds) {
+		walk_pmd(w, pmds + pmd_index(addr), addr, next);
+		return next;
 	}
-	p4d = p4d_offset(pgd, addr);
-	if (p4d_none(p4dp_get(p4d)) || p4d_bad(p4dp_get(p4d))) {
-		next = w->holes ? next : p4d_addr_end(addr, end);
-		goto hole;
-	}
-	/* Huge ones are of hugetlbfs and devices only. */
-	pud = pud_offset(p4d, addr);
-	if (!pud_present(pudp_get(pud)) || pud_leaf(pudp_get(pud)) || pud_bad(pudp_get(pud))) {
-		next = w->holes ? next : pud_addr_end(addr, end);
-		goto hole;
-	}
-	walk_pmd(w, pmd_offset(pud, addr), addr, next);
-	return next;
-
-hole:
+	/* What stands for pages of a file is looked at in small steps. */
+	if (!w->holes)
+		return behind;
 	count_hole(w, addr, next);
 	return next;
 }
@@ -425,67 +441,4 @@ unsigned long reclaim_walk_vma(struct reclaim_walk *w, struct vm_area_struct *vm
 			break;
 	}
 	return addr;
-}
-
-/* Under the lock. False when @vma isn't what @region was begun with. */
-static bool region_goes_on(const struct reclaim_region *region, const struct vm_area_struct *vma, unsigned long addr)
-{
-	return vma && vma->vm_start == region->start && addr < vma->vm_end && vma->vm_file == region->file &&
-	       reclaim_region_kind(vma) == region->kind;
-}
-
-static int region_begin(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
-{
-	VMA_ITERATOR(vmi, w->mm, *addr);
-	struct vm_area_struct *vma = vma_next(&vmi);
-
-	if (!vma)
-		return -ENOENT;
-	reclaim_region_init(region, vma);
-	/* Parts of it have been told as those of one that it has grown over. */
-	region->start = max(region->start, *addr);
-	*addr = region->end;
-	if (reclaim_region_walkable(vma))
-		*addr = reclaim_walk_vma(w, vma, region->start, &region->usage);
-	return 0;
-}
-
-static bool region_go_on(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
-{
-	struct vm_area_struct *vma = vma_lookup(w->mm, *addr);
-
-	if (!region_goes_on(region, vma, *addr))
-		return false;
-	region->end = vma->vm_end;
-	*addr = reclaim_walk_vma(w, vma, *addr, &region->usage);
-	return true;
-}
-
-int reclaim_walk_region(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region)
-{
-	bool going = true;
-	int err;
-
-	w->want_holes = true;
-	err = reclaim_walk_lock(w);
-	if (err)
-		return err;
-	err = region_begin(w, addr, region);
-	reclaim_walk_unlock(w);
-	if (err)
-		return err;
-
-	while (going && *addr < region->end) {
-		cond_resched();
-		err = signal_pending(current) ? -EINTR : reclaim_walk_lock(w);
-		if (err) {
-			reclaim_region_done(region);
-			return err;
-		}
-		going = region_go_on(w, addr, region);
-		reclaim_walk_unlock(w);
-	}
-	region->end = *addr;
-	region->usage.swapped_shmem += reclaim_region_swapped_shmem(region);
-	return 0;
 }

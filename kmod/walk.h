@@ -2,13 +2,14 @@
 /*
  * Walks the page tables of an address space that isn't ours.
  *
- * reclaim_walk_lock() .. reclaim_walk_vma() .. reclaim_walk_unlock(), again and
- * again: no hold of the mmap lock is longer than the time one PMD's range takes
+ * reclaim_walk_lock() .. reclaim_walk_vma() under RCU .. reclaim_walk_unlock(), again
+ * and again: no hold of the mmap lock is longer than the time one PMD's range takes
  * beyond a fraction of a millisecond, and shorter when someone waits for it.
  */
 #ifndef RECLAIM_WALK_H
 #define RECLAIM_WALK_H
 
+#include <linux/pgtable.h>
 #include <linux/types.h>
 
 #include "region.h"
@@ -29,6 +30,8 @@ struct reclaim_walk {
 	u64 held_since;
 	u64 steps;
 	u64 work_at_clock;
+	pmd_t *pmds; /* the last table of them */
+	unsigned long pmds_at; /* address >> PUD_SHIFT */
 
 	/* The mapping's part that is being walked. */
 	struct vm_area_struct *vma;
@@ -41,6 +44,7 @@ struct reclaim_walk {
 
 	/* The granule last seen. Two mappings may share it. */
 	struct reclaim_age_chunk *chunk;
+	unsigned long chunk_at; /* address >> PMD_SHIFT */
 	unsigned long granule; /* address >> shift */
 	unsigned int shift;
 	u8 granule_age; /* before this walk */
@@ -60,14 +64,6 @@ bool reclaim_walk_should_pause(struct reclaim_walk *w);
  */
 unsigned long reclaim_walk_vma(struct reclaim_walk *w, struct vm_area_struct *vma, unsigned long addr,
 			       struct reclaim_usage *usage);
-
-/*
- * The mapping at or behind *@addr, walked in as many holds as it takes. 0, with
- * @region to be given to reclaim_region_done() and *@addr behind it; -ENOENT
- * when there is none; other errors. A mapping that is changed meanwhile ends where
- * the walk has come to.
- */
-int __must_check reclaim_walk_region(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region);
 
 /* Whether accessed bits of @mm may be cleared: nobody else learns of accesses by other ways than page tables. */
 bool reclaim_walk_may_clear(struct mm_struct *mm);

@@ -19,13 +19,32 @@ static inline bool vma_is_initial_stack(const struct vm_area_struct *vma)
 #endif
 
 /*
- * Since 6.16 (and 6.12 by way of its stable series). Before 6.2 a thread kept
- * up to 64 faults to itself, and nobody else can see them.
+ * Since 6.2 counters are kept for each processor. Like get_mm_counter_sum(), for
+ * all in one go and without their locks: when one processor's share is folded
+ * into the sum at this very moment, it may be missed. Before 6.2 a thread kept
+ * up to 64 faults to itself, which nobody else can see.
  */
-#if LINUX_VERSION_CODE < KERNEL_VERSION(6, 2, 0)
-static inline unsigned long get_mm_counter_sum(struct mm_struct *mm, int member)
+#if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+static inline void mm_counters_sum(struct mm_struct *mm, unsigned long *pages)
 {
-	return get_mm_counter(mm, member);
+	s64 sum[NR_MM_COUNTERS];
+	int cpu, i;
+
+	for (i = 0; i < NR_MM_COUNTERS; i++)
+		sum[i] = percpu_counter_read(&mm->rss_stat[i]);
+	for_each_possible_cpu(cpu)
+		for (i = 0; i < NR_MM_COUNTERS; i++)
+			sum[i] += READ_ONCE(*per_cpu_ptr(mm->rss_stat[i].counters, cpu));
+	for (i = 0; i < NR_MM_COUNTERS; i++)
+		pages[i] = sum[i] > 0 ? sum[i] : 0;
+}
+#else
+static inline void mm_counters_sum(struct mm_struct *mm, unsigned long *pages)
+{
+	int i;
+
+	for (i = 0; i < NR_MM_COUNTERS; i++)
+		pages[i] = get_mm_counter(mm, i);
 }
 #endif
 
