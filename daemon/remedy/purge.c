@@ -356,7 +356,8 @@ static void purge_tell(const struct purge_run *run, struct remedy_result *ret)
 		text_append(ret->detail, sizeof(ret->detail), "; %llu of its locks could not be had: %s",
 			    (unsigned long long)run->skipped, ret->reason);
 	if (run->ranges && run->site->advice == MADV_FREE)
-		text_append(ret->detail, sizeof(ret->detail), "; resident until the kernel needs memory (--advice=free)");
+		text_append(ret->detail, sizeof(ret->detail),
+			    "; resident until the kernel needs memory (--advice=free)");
 	if (*run->plan->note)
 		text_append(ret->detail, sizeof(ret->detail), "; %s", run->plan->note);
 }
