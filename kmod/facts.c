@@ -62,7 +62,7 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 	return 0;
 }
 
-/* What is at hand without walking. The coarse clock may be behind; where reading the other is slow, nothing is slower. */
+/* What is at hand without walking. The coarse clock may be behind, but where the other is slow, nothing is slower. */
 static void facts_collect(struct task_struct *task, pid_t pid, struct mm_struct *mm, struct reclaim_target *t,
 			  struct reclaim_facts *ret)
 {

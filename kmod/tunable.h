@@ -8,7 +8,7 @@
 
 /* What to do with a page whose accessed bit we clear, where pages have no young flag (CONFIG_PAGE_IDLE_FLAG). */
 enum reclaim_no_young_flag {
-	RECLAIM_NO_YOUNG_ACTIVATE, /* tell the kernel's reclaim by folio_mark_accessed(), which protects more than it should */
+	RECLAIM_NO_YOUNG_ACTIVATE, /* tell its reclaim by folio_mark_accessed(), which protects more than it should */
 	RECLAIM_NO_YOUNG_SAMPLE, /* let its reclaim lose one sign of access */
 	RECLAIM_NO_YOUNG_OFF, /* clear nothing */
 	RECLAIM_NO_YOUNG_MAX,

@@ -65,14 +65,6 @@ bool reclaim_walk_should_pause(struct reclaim_walk *w);
 unsigned long reclaim_walk_vma(struct reclaim_walk *w, struct vm_area_struct *vma, unsigned long addr,
 			       struct reclaim_usage *usage);
 
-/*
- * The mapping at or behind *@addr, walked in as many holds as it takes. 0, with
- * @region to be given to reclaim_region_done() and *@addr behind it; -ENOENT
- * when there is none; other errors. A mapping that is changed meanwhile ends where
- * the walk has come to.
- */
-int __must_check reclaim_walk_region(struct reclaim_walk *w, unsigned long *addr, struct reclaim_region *region);
-
 /* Whether accessed bits of @mm may be cleared: nobody else learns of accesses by other ways than page tables. */
 bool reclaim_walk_may_clear(struct mm_struct *mm);
 
