@@ -96,6 +96,7 @@ class Stage:
                 for f in futures:
                     f.result()
             except BaseException:
+                self.deadline = 0  # nor may they begin another one
                 for proc in list(self.running):
                     kill_group(proc)
                 raise
