@@ -43,7 +43,7 @@ def test_reused_pid(start, off):
 
 BAD = {
     "magic": {"magic": 0},
-    "version": {"version": 2},
+    "version": {"version": w.VERSION + 1},
     "pid 0": {"pid": 0},
     "pid -1": {"pid": -1},
     "no remedy": {"remedies": 0},
