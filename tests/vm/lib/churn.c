@@ -179,9 +179,13 @@ unsigned long churn_end(struct churn *c)
 {
 	unsigned long sum = 0;
 	bool died = false;
+	int status = 0;
 
 	for (int i = 0; i < c->n; i++) {
-		died |= waitpid(c->pid[i], NULL, WNOHANG) != 0;
+		if (waitpid(c->pid[i], &status, WNOHANG) != 0) {
+			printf("# churn %d ended by itself, status 0x%x, after %lu changes\n", i, status, c->done[i]);
+			died = true;
+		}
 		child_end(c->pid[i]);
 		sum += c->done[i];
 	}
