@@ -5,6 +5,7 @@ other tests use."""
 
 import ctypes
 import subprocess
+import time
 
 import pytest
 
@@ -52,8 +53,10 @@ def test_blind_call_ruins_registers(start):
 
 
 def test_blind_call_kills_single_threaded_malloc(start):
-    harmed = False
-    for _ in range(12):
+    """Where it happens to be stopped decides; on a machine that is busy it may be in the same place many times."""
+    harmed, rounds, until = False, 0, time.monotonic() + 60
+    while time.monotonic() < until:
+        rounds += 1
         v = start("single")
         for _ in range(20):
             if judge.disturb("blind", v.pid) or not v.alive() or v.get("errors"):
@@ -62,7 +65,7 @@ def test_blind_call_kills_single_threaded_malloc(start):
         v.kill()
         if harmed:
             return
-    pytest.fail("240 blind calls left no trace")
+    pytest.fail(f"blind calls left no trace in {rounds} programs")
 
 
 def test_blocked_signals_are_noticed(start):
