@@ -63,7 +63,7 @@ def test_killed(busy, when, mode, tmp_path, capsys):
     victims, killed, k, runs = [], {}, 0, 0
     # No two runs are the same: from the beginning again until each kind of operation has been met. A new
     # process each time: the first run writes the object, later ones only take its mark away.
-    while runs < LIMIT or (not MUST <= set(killed) and runs < 5 * LIMIT):
+    while runs < LIMIT or (not MUST <= set(killed) and runs < 15 * LIMIT):
         if k == 0:
             victims.append(busy("own", mode))
         k, runs = k + 1, runs + 1
