@@ -112,6 +112,8 @@ def own_memory(path):
 class Snapshot:
     """What can be seen of a process from outside and must not change because of us."""
 
+    # the name of threads that a victim starts and ends all the time: theirs are not compared
+    STORM = "storm"
     SIGNALS = ("SigBlk", "SigPnd")
     PROCESS = ("SigCgt", "SigIgn", "ShdPnd", "Seccomp", "NoNewPrivs", "Uid", "CapEff")
 
@@ -122,10 +124,12 @@ class Snapshot:
         self.state = s["State"][0]
         self.tracer = int(s["TracerPid"])
         self.process = {k: s.get(k) for k in self.PROCESS}
-        self.threads, self.calls = {}, {}
+        self.threads, self.calls, self.passing = {}, {}, set()
         for tid in tids(pid):
             t = status(pid, tid)
             if t:
+                if t["Name"] == self.STORM:
+                    self.passing.add(tid)
                 self.threads[tid] = {k: t[k] for k in self.SIGNALS}
                 self.calls[tid] = syscall_of(pid, tid)
         self.maps = mappings(pid) if self.state != "Z" else []
@@ -146,6 +150,8 @@ class Snapshot:
                 out.append(f"{k} {v} -> {now.process[k]}")
         for tid, sig in self.threads.items():
             got = now.threads.get(tid)
+            if tid in self.passing:
+                continue
             if got is None:
                 out.append(f"thread {tid} is gone")
             elif got != sig:

@@ -18,6 +18,7 @@
  */
 #include <pthread.h>
 #include <sys/epoll.h>
+#include <sys/prctl.h>
 #include <sys/time.h>
 #include <sys/wait.h>
 
@@ -268,6 +269,9 @@ static void *storm(void *arg)
 	const char *what = arg;
 	uint64_t s = 4711;
 
+	/* inherited by the threads it starts: nobody must miss one of them */
+	if (prctl(PR_SET_NAME, "storm"))
+		die("prctl");
 	use_alt_stack();
 	for (int i = 0; i < MINE; i++) {
 		size_t size = size_of(rnd(&s));

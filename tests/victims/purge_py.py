@@ -11,6 +11,7 @@ Has the status page of victim.h. Runs on 3.8 and later.
 """
 
 import argparse
+import ctypes
 import mmap
 import os
 import random
@@ -24,6 +25,7 @@ MAGIC = 0x6D69746369760001
 SLOT = {name: 8 * i for i, name in enumerate(
     "magic pid ready stop errors rounds result err elapsed_us t0_us eintr handler_runs".split())}
 PROGRESS, DONE, NOTE = 8 * 12, 8 * 28, 8 * 32
+PR_SET_NAME = 15
 
 
 class Page:
@@ -163,7 +165,10 @@ def sleeps(storm):
         expect(not event.wait(0.03), "event")
     calls = [tick, read, nap, lock, wait]
     if storm:
-        def blow(_):
+        def blow(n):
+            if n == 1:
+                # inherited by the threads it starts: nobody must miss one of them
+                expect(ctypes.CDLL(None).prctl(PR_SET_NAME, b"storm") == 0, "prctl")
             (fork_once if storm == "fork" else threads_once)()
             time.sleep(0.01)
         calls.append(blow)
