@@ -121,10 +121,14 @@ int window_resident_runs(struct window *w, uint64_t lo, uint64_t hi, struct page
 		int r = 0;
 
 		/* What the window has looked up already is asked for once. */
-		if (w->pages && from >= w->base && from + n * REMOTE_PAGE <= w->base + w->pages * REMOTE_PAGE)
-			memcpy(flags, w->flags + (from - w->base) / REMOTE_PAGE, n);
-		else
+		if (w->pages && from >= w->base && from < w->base + w->pages * REMOTE_PAGE) {
+			size_t first = (from - w->base) / REMOTE_PAGE;
+
+			n = MIN(n, w->pages - first);
+			memcpy(flags, w->flags + first, n);
+		} else {
 			r = remote_pages(w->mem, from, n, flags);
+		}
 		if (r < 0)
 			return r;
 		for (size_t i = 0; i < n; i++) {

@@ -178,6 +178,25 @@ static void counts_residency_of_whole_pages(void **state)
 	assert_int_equal(window_resident(&f->window, UINT64_MAX - 5, UINT64_MAX, &n), -EFAULT);
 }
 
+/* A range that goes on behind the window: its begin is known already, the rest is asked for. */
+static void asks_once_for_pages(void **state)
+{
+	struct fixture *f = *state;
+	const void *p;
+	uint64_t resident, bytes;
+
+	assert_int_equal(window_at(&f->window, at(f, 60), 1, &p), 0);
+	bytes = f->mem.bytes_left;
+	assert_int_equal(window_resident(&f->window, at(f, 60), at(f, PAGES), &resident), 0);
+	assert_int_equal(resident, (PAGES - 60 + 2) / 3 * REMOTE_PAGE);
+	assert_int_equal(bytes - f->mem.bytes_left, (PAGES - 60 - WINDOW_PAGES) * sizeof(uint64_t));
+	/* Not what lies before it. */
+	bytes = f->mem.bytes_left;
+	assert_int_equal(window_resident(&f->window, at(f, 59), at(f, 60), &resident), 0);
+	assert_int_equal(resident, 0);
+	assert_int_equal(bytes - f->mem.bytes_left, sizeof(uint64_t));
+}
+
 static void refuses_bad_ranges(void **state)
 {
 	struct fixture *f = *state;
@@ -264,6 +283,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(crosses_pages_and_windows, setup, teardown),
 		cmocka_unit_test_setup_teardown(sees_change_after_forget, setup, teardown),
 		cmocka_unit_test_setup_teardown(counts_residency_of_whole_pages, setup, teardown),
+		cmocka_unit_test_setup_teardown(asks_once_for_pages, setup, teardown),
 		cmocka_unit_test_setup_teardown(runs_of_pages, setup, teardown),
 		cmocka_unit_test(endless_runs),
 		cmocka_unit_test_setup_teardown(refuses_bad_ranges, setup, teardown),
