@@ -6,7 +6,7 @@
 
 #define VIEW_PAGES (WINDOW_PAGES - 1)
 #define WALK_TRIES 3
-#define DENSE 4 /* chunks per page below which only the pages with headers are fetched */
+#define DENSE 4 /* pages: of a larger chunk only those with headers are fetched */
 #define PROOF_CHUNKS 24 /* in a row, before an address is taken for a chunk's */
 #define PROBES_MAX 65536 /* at one break */
 
@@ -20,7 +20,7 @@ struct walk {
 	const struct glibc_heap *heap;
 	const struct glibc_walk_visitor *v;
 	uint64_t at, top;
-	bool dense; /* fetch ahead */
+	size_t pages; /* of a view: more of them where chunks are small */
 };
 
 enum step {
@@ -97,11 +97,11 @@ static enum step walk_fetch(struct window *w, uint64_t addr, size_t len, const v
 static enum step walk_view(struct walk *k, const unsigned char **ret, size_t *ret_len, int *ret_r)
 {
 	uint64_t left = page_up(k->heap->end) - k->at;
-	size_t len = (size_t)MIN(left, (uint64_t)VIEW_PAGES * REMOTE_PAGE - k->at % REMOTE_PAGE);
+	size_t len = (size_t)MIN(left, (uint64_t)k->pages * REMOTE_PAGE - k->at % REMOTE_PAGE);
 	const void *p = NULL;
 	enum step step = STEP_UNREADABLE;
 
-	if (k->dense)
+	if (k->pages > 1)
 		step = walk_fetch(k->env->w, k->at, len, &p, ret_r);
 	if (step == STEP_UNREADABLE) {
 		len = MIN(len, (size_t)(REMOTE_PAGE - k->at % REMOTE_PAGE));
@@ -185,6 +185,12 @@ static enum step walk_big(struct walk *k, const struct header *h, int *ret_r)
 	return STEP_ON;
 }
 
+/* What lies between headers is read in vain: a view grows while most of it is chunks that end in it. */
+static void walk_widen(struct walk *k, bool dense)
+{
+	k->pages = dense ? MIN(k->pages * 2, (size_t)VIEW_PAGES) : 1;
+}
+
 /* From walk.at on as far as one view goes. */
 static enum step walk_step(struct walk *k, int *ret_r)
 {
@@ -202,12 +208,12 @@ static enum step walk_step(struct walk *k, int *ret_r)
 	if (done) {
 		*ret_r = view_visit(k, p, done);
 		k->at += done;
-		k->dense = done >= REMOTE_PAGE || k->dense;
+		walk_widen(k, done >= len / 2);
 		return *ret_r != 0 ? STEP_END : step;
 	}
 	if (step != STEP_ON)
 		return step;
-	k->dense = size_of(&h) < DENSE * REMOTE_PAGE;
+	walk_widen(k, size_of(&h) < DENSE * REMOTE_PAGE);
 	return walk_big(k, &h, ret_r);
 }
 
@@ -290,7 +296,7 @@ static int walk_skip_top(struct walk *k)
 int glibc_walk_heap(struct glibc_walk *walk, const struct glibc_heap *heap, uint64_t from, uint64_t top,
 		    const struct glibc_walk_visitor *v)
 {
-	struct walk k = { .env = walk, .heap = heap, .v = v, .at = from, .top = top };
+	struct walk k = { .env = walk, .heap = heap, .v = v, .at = from, .top = top, .pages = 1 };
 	unsigned int tries = 0;
 	uint64_t tried = 0;
 
@@ -318,7 +324,7 @@ int glibc_walk_heap(struct glibc_walk *walk, const struct glibc_heap *heap, uint
 			tries = tried == k.at ? tries + 1 : 1;
 			tried = k.at;
 			/* First smaller bites, then a fresh look, then what follows. */
-			k.dense = false;
+			k.pages = 1;
 			if (tries <= WALK_TRIES)
 				window_forget(walk->w);
 			else
