@@ -109,6 +109,22 @@ static int purge_under_lock(struct purge_run *run, struct lease *lease, bool *re
 	return r < 0 ? r : unlock;
 }
 
+/*
+ * Towards rounds of half the time that is allowed: the rest is for a thread that
+ * isn't scheduled at once. Less at once, more by and by: a round that was stretched
+ * by somebody else says little of how many bytes fit.
+ */
+static uint64_t purge_next_bytes(const struct purge_run *run, uint64_t hold_ns)
+{
+	uint64_t bytes = run->ask.max_bytes, aim = run->stop_ns / 2;
+
+	if (hold_ns > aim)
+		bytes -= bytes / 4 * MIN((hold_ns - aim) * 4 / aim, 2);
+	else
+		bytes += bytes / 8 * ((aim - hold_ns) * 8 / aim);
+	return MIN(MAX(bytes, PURGE_BYTES_MIN), PURGE_BYTES_MAX);
+}
+
 static void purge_count(struct purge_run *run, const struct lease_times *t, bool applied)
 {
 	run->longest_stop_ns = MAX(run->longest_stop_ns, t->total_ns);
@@ -118,11 +134,7 @@ static void purge_count(struct purge_run *run, const struct lease_times *t, bool
 		return;
 	run->rounds++;
 	run->ranges += run->lists->nranges;
-	/* Towards rounds of half the time that is allowed: the rest is for a thread that isn't scheduled at once. */
-	if (t->hold_ns > run->stop_ns / 2)
-		run->ask.max_bytes = MAX(run->ask.max_bytes / 2, PURGE_BYTES_MIN);
-	else if (t->hold_ns < run->stop_ns / 4)
-		run->ask.max_bytes = MIN(run->ask.max_bytes * 2, PURGE_BYTES_MAX);
+	run->ask.max_bytes = purge_next_bytes(run, t->hold_ns);
 }
 
 static int purge_hold(struct purge_run *run, struct lease *lease, bool *ret_applied)
