@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /* /proc/PID/stat */
 #include <string.h>
+#include <sys/syscall.h>
 
 #include "base/procfs.h"
 #include "base/pstat.h"
@@ -102,6 +103,16 @@ int pstat_read(int dir, struct pstat *ret)
 		return -EBADMSG;
 
 	return pstat_parse(text, ret);
+}
+
+int pstat_pidfd(int piddir, pid_t pid)
+{
+	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
+	struct pstat st;
+
+	if (fd < 0)
+		return -errno;
+	return pstat_read(piddir, &st) < 0 ? -ESRCH : TAKE_FD(fd);
 }
 
 bool pstat_is_kthread(const struct pstat *s)

@@ -32,6 +32,13 @@ int pstat_parse(const char *text, struct pstat *ret) __must_check;
 /* Reads "stat" below @dir. 0, -ESRCH, -EBADMSG, -errno. */
 int pstat_read(int dir, struct pstat *ret) __must_check;
 
+/*
+ * A pidfd of the process that @piddir (of /proc/@pid) is of: it was there before
+ * the number could be given to another, and still is. The caller closes. fd,
+ * -ESRCH, -errno.
+ */
+int pstat_pidfd(int piddir, pid_t pid) __must_check;
+
 bool pstat_is_kthread(const struct pstat *s);
 
 #endif

@@ -19,15 +19,11 @@
 /* A copy of the target's own fd: takes the right to attach, as all else here does. */
 static int partial_borrow(const struct inject_target *target, int fd)
 {
-	_cleanup_close_ int pidfd = (int)syscall(SYS_pidfd_open, target->pid, 0);
-	struct pstat st;
+	_cleanup_close_ int pidfd = pstat_pidfd(target->piddir, target->pid);
 	int copy;
 
 	if (pidfd < 0)
-		return -errno;
-	/* It was there before the number could be given to another, and still is. */
-	if (pstat_read(target->piddir, &st) < 0)
-		return -ESRCH;
+		return pidfd;
 	copy = (int)syscall(SYS_pidfd_getfd, pidfd, fd, 0);
 	return copy < 0 ? -errno : copy;
 }

@@ -50,18 +50,6 @@ static size_t split_most(const struct split *s, int piddir)
 	return (s->huge - MIN(s->huge, now)) / HUGE_PAGE;
 }
 
-/* A pidfd of the very process that @piddir is about. */
-static int split_open(pid_t pid, int piddir)
-{
-	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
-	struct pstat st;
-
-	if (fd < 0)
-		return -errno;
-	/* It was there before the number could be given to another, and still is. */
-	return pstat_read(piddir, &st) < 0 ? -ESRCH : TAKE_FD(fd);
-}
-
 /*
  * Declares @n pages cold, and returns how many were. It ends at the first that
  * isn't there any more; the others are wanted all the same. *failed: some were not.
@@ -117,7 +105,7 @@ size_t split_run(const struct split *s, const struct reader *reader, pid_t pid, 
 	most = s->sight == SPLIT_GUESSED ? split_most(s, piddir) : SIZE_MAX;
 	if (!most)
 		return 0;
-	pidfd = split_open(pid, piddir);
+	pidfd = pstat_pidfd(piddir, pid);
 	*ret_failed = pidfd < 0;
 	/* The reader isn't trusted to come to an end. */
 	while (pidfd >= 0 && clock_ns() < deadline_ns && split_some(reader, pidfd, deadline_ns, &done, ret_failed) > 0)
