@@ -9,6 +9,9 @@
 int proc_read_filtered(int root, pid_t pid, const struct proc_filter *filter, enum proc_depth depth, struct proc *ret)
 	__must_check;
 
+/* Writes over @p: a process of which nothing is known, not even its pid. */
+void proc_unknown(struct proc *p);
+
 /* What PROC_NAMES would add, as unknown. 0 or -ENOMEM; the caller calls proc_done() either way. */
 int proc_no_names(struct proc *p) __must_check;
 

@@ -15,36 +15,11 @@
 /* While processes come and go a dump is of several moments, as a listing of /proc always is. */
 #define DUMP_TRIES 4
 
-static void blank(struct proc *p)
-{
-	*p = (struct proc){
-		.ppid = -1,
-		.tracer = -1,
-		.euid = (uid_t)-1,
-		.threads = -1,
-		.seccomp = -1,
-		.rss = PROC_UNKNOWN,
-		.anon = PROC_UNKNOWN,
-		.file = PROC_UNKNOWN,
-		.shmem = PROC_UNKNOWN,
-		.swap = PROC_UNKNOWN,
-		.heap_size = PROC_UNKNOWN,
-		.heap = PROC_UNKNOWN,
-		.mmap_anon = PROC_UNKNOWN,
-		.stack = PROC_UNKNOWN,
-		.huge = PROC_UNKNOWN,
-		.lazyfree = PROC_UNKNOWN,
-		.idle = PROC_UNKNOWN,
-		.heap_idle = PROC_UNKNOWN,
-		.sample_age_us = PROC_UNKNOWN,
-	};
-}
-
 int reply_make_proc(const struct reply *r, struct proc *ret)
 {
 	_cleanup_(proc_done) struct proc p = { 0 };
 
-	blank(&p);
+	proc_unknown(&p);
 	if (proc_no_names(&p) < 0)
 		return -ENOMEM;
 	reply_fill_proc(r, &p);
@@ -101,7 +76,7 @@ int netlink_probe(struct netlink *n)
 	if (r < 0)
 		return r;
 	/* Where /proc is of another pid namespace than ours, the module and it don't speak of the same pids. */
-	blank(&p);
+	proc_unknown(&p);
 	p.pid = stat.pid;
 	p.start_time = stat.start_time;
 	return ask(n, false, &p);

@@ -125,24 +125,19 @@ static int read_heap(int piddir, bool has_mm, const struct pstat *stat, struct p
 	return 0;
 }
 
-static void fill_basic(const struct pstat *stat, const struct pstatus *status, struct proc *p)
+void proc_unknown(struct proc *p)
 {
 	*p = (struct proc){
-		.pid = stat->pid,
-		.ppid = stat->ppid,
-		.tracer = status->tracer,
-		.start_time = stat->start_time,
-		.uid = status->uid,
-		.euid = status->euid,
-		.state = stat->state,
-		.threads = status->threads,
-		.seccomp = status->seccomp,
-		.kthread = pstat_is_kthread(stat),
-		.rss = status->rss_anon + status->rss_file + status->rss_shmem,
-		.anon = status->rss_anon,
-		.file = status->rss_file,
-		.shmem = status->rss_shmem,
-		.swap = status->vm_swap,
+		.ppid = -1,
+		.tracer = -1,
+		.euid = (uid_t)-1,
+		.threads = -1,
+		.seccomp = -1,
+		.rss = PROC_UNKNOWN,
+		.anon = PROC_UNKNOWN,
+		.file = PROC_UNKNOWN,
+		.shmem = PROC_UNKNOWN,
+		.swap = PROC_UNKNOWN,
 		.heap_size = PROC_UNKNOWN,
 		.heap = PROC_UNKNOWN,
 		.mmap_anon = PROC_UNKNOWN,
@@ -153,6 +148,26 @@ static void fill_basic(const struct pstat *stat, const struct pstatus *status, s
 		.heap_idle = PROC_UNKNOWN,
 		.sample_age_us = PROC_UNKNOWN,
 	};
+}
+
+static void fill_basic(const struct pstat *stat, const struct pstatus *status, struct proc *p)
+{
+	proc_unknown(p);
+	p->pid = stat->pid;
+	p->ppid = stat->ppid;
+	p->tracer = status->tracer;
+	p->start_time = stat->start_time;
+	p->uid = status->uid;
+	p->euid = status->euid;
+	p->state = stat->state;
+	p->threads = status->threads;
+	p->seccomp = status->seccomp;
+	p->kthread = pstat_is_kthread(stat);
+	p->rss = status->rss_anon + status->rss_file + status->rss_shmem;
+	p->anon = status->rss_anon;
+	p->file = status->rss_file;
+	p->shmem = status->rss_shmem;
+	p->swap = status->vm_swap;
 	memcpy(p->comm, stat->comm, sizeof(p->comm));
 }
 
