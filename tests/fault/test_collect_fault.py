@@ -9,27 +9,19 @@ import sys
 import pytest
 
 import judge
+from talking import collect, fixture
 from test_fault import die_at
 from test_purge_fault import Waker
 
 sys.path.insert(0, str(judge.TOP / "tests" / "live"))
-from test_collect_busy import GARBAGE, Busy, collect  # noqa: E402
+from test_collect_busy import GARBAGE, Busy  # noqa: E402
 
 LIMIT = int(os.environ.get("RECLAIM_FAULT_LIMIT", 48))  # runs; a run has some 25 operations, more with each look
 MUST = {"seize", "interrupt", "write", "setregs", "cont", "detach"}
 TARGETS = [("kill", "alone"), ("kill", "threads"), ("kill-after", "nogc")]
 
 
-@pytest.fixture
-def busy():
-    running = []
-
-    def go(*args):
-        running.append(Busy(*args))
-        return running[-1]
-    yield go
-    for v in running:
-        v.end()
+busy = fixture(Busy, "busy")
 
 
 def untouched(v, where):

@@ -5,83 +5,38 @@ reason. For those that never sleep see test_collect_busy.py.
 Tried on this machine's own Python, and on those that RECLAIM_PYTHONS and RECLAIM_CHROOTS name
 (see test_cpython_reader.py)."""
 
-import json
 import os
 import random
 import re
 import signal
 import subprocess
-import tempfile
 import time
 
 import pytest
 
 import judge
+from talking import Talking, collect, fixture
 from test_cpython_reader import PAUSE, PYTHONS, read
 
 SCRIPT = judge.TOP / "tests" / "victims" / "pycollect.py"
 GARBAGE = 3000
 
 
-class Littered:
+class Littered(Talking):
     def __init__(self, python, mode, *options):
-        self.err = tempfile.TemporaryFile("a+")
-        self.proc = subprocess.Popen(
-            [*PYTHONS[python], *options, "-c", SCRIPT.read_text(encoding="utf-8"), mode], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.err, text=True)
-        line = self.proc.stdout.readline().split()
-        assert line and line[0] == "ready", self.stderr()
-        self.pid = int(line[1])
-
-    def stderr(self):
-        self.err.seek(0)
-        return self.err.read()
+        super().__init__([*PYTHONS[python], *options, "-c", SCRIPT.read_text(encoding="utf-8"), mode])
 
     def settle(self):
         judge.wait_for("it to sleep", 20, lambda: judge.asleep(self.pid))
         return self
 
-    def command(self, word):
-        self.proc.stdin.write(word + "\n")
-        self.proc.stdin.flush()
-        return self.proc.stdout.readline()
-
     def say(self):
-        said = json.loads(self.command("say"))
-        assert not said["errors"], said
+        said = super().say()
         self.settle()
         return said
 
-    def end(self):
-        for pid in {self.pid, self.proc.pid}:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.proc.wait()
-        for f in (self.proc.stdin, self.proc.stdout, self.err):
-            f.close()
 
-
-@pytest.fixture
-def littered():
-    running = []
-
-    def go(*args):
-        running.append(Littered(*args))
-        return running[-1]
-    yield go
-    for v in running:
-        v.end()
-
-
-def collect(pid, *options):
-    return judge.trim(pid, "--remedy=collect", *options)
-
-
-def unharmed(v):
-    s = judge.status(v.pid)
-    assert s and s["TracerPid"] == "0" and int(s["SigBlk"], 16) == 0 and s["State"][0] in "RS", s
+littered = fixture(Littered, "littered")
 
 
 @pytest.mark.parametrize("mode", ["alone", "nogc", "threads", "working", "contended", "tampered", "fork"])
@@ -93,7 +48,7 @@ def test_it_collects(littered, python, mode):
     t = collect(v.pid)
     assert t.acted, t
     after = v.say()
-    unharmed(v)
+    v.unharmed()
     if mode == "tampered":
         return  # gc can't even be imported in it: all that counts is that nobody noticed
     assert after["full"] == 1, after
@@ -136,7 +91,7 @@ def test_the_gil_is_held(littered, python):
         t = collect(v.pid, "--timeout=1s")
         # whichever of its threads was looked at last
         assert t.outcome == "refused" and re.search("global lock|holds the GIL|locks it may hold", t.reason), t
-    unharmed(v)
+    v.unharmed()
     os.kill(v.pid, signal.SIGSTOP)
     seen = read(v.pid)["threads"]
     os.kill(v.pid, signal.SIGCONT)
@@ -204,7 +159,7 @@ def test_again_and_again(littered):
         refused += t.outcome == "refused"
         os.kill(v.pid, signal.SIGUSR1)
     said = v.say()
-    unharmed(v)
+    v.unharmed()
     assert done >= 5, (done, refused)
     # a collection is not begun while another one runs
     assert 0 < said["full"] <= done and said["signals"] > 0

@@ -11,13 +11,13 @@ import re
 import select
 import signal
 import subprocess
-import tempfile
 import time
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
 import judge
+from talking import Talking, collect, fixture
 from test_cpython_reader import PYTHONS, read
 
 SCRIPT = judge.TOP / "tests" / "victims" / "pybusy.py"
@@ -25,29 +25,13 @@ GARBAGE = 2000
 MODES = ["alone", "nogc", "threads", "traced", "generator", "diving", "raising"]
 
 
-class Busy:
+class Busy(Talking):
     def __init__(self, python, mode, *options):
-        self.err = tempfile.TemporaryFile("a+")
-        self.proc = subprocess.Popen(
-            [*PYTHONS[python], *options, "-c", SCRIPT.read_text(encoding="utf-8"), mode], stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE, stderr=self.err)
-        line = self.proc.stdout.readline().split()
-        assert line and line[0] == b"ready", self.stderr()
-        self.pid = int(line[1])
-
-    def stderr(self):
-        return os.pread(self.err.fileno(), 1 << 20, 0).decode()
-
-    def line(self):
-        line = self.proc.stdout.readline()
-        assert line, self.stderr()
-        return line
+        super().__init__([*PYTHONS[python], *options, "-c", SCRIPT.read_text(encoding="utf-8"), mode])
 
     def say(self):
-        self.proc.stdin.write(b"say\n")
-        self.proc.stdin.flush()
-        said = json.loads(self.line())
-        assert not said["errors"] and not said["names"], said
+        said = super().say()
+        assert not said["names"], said
         return said
 
     def moves_on(self):
@@ -60,42 +44,8 @@ class Busy:
                                                           now["progress"].items() if k.startswith("spinner"))
         judge.wait_for("all of its threads to go on", 20, moved)
 
-    def unharmed(self):
-        def let_go():
-            s = judge.status(self.pid)
-            assert s, self.stderr()
-            return s["TracerPid"] == "0" and int(s["SigBlk"], 16) == 0 and s["State"][0] in "RS"
-        judge.wait_for("it to be let go", 10, let_go)
-        assert self.proc.poll() is None, self.stderr()
 
-    def end(self):
-        for pid in {self.pid, self.proc.pid}:
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
-        self.proc.wait()
-        for f in (self.proc.stdin, self.proc.stdout, self.err):
-            try:
-                f.close()
-            except BrokenPipeError:
-                pass
-
-
-@pytest.fixture
-def busy():
-    running = []
-
-    def go(*args):
-        running.append(Busy(*args))
-        return running[-1]
-    yield go
-    for v in running:
-        v.end()
-
-
-def collect(pid, *options):
-    return judge.trim(pid, "--remedy=collect", *options)
+busy = fixture(Busy, "busy")
 
 
 def minor(pid):
