@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Purges of programs that check themselves, and murders of those who purge: the worker, its reader, both.
+"""Purges of programs that check themselves, and murders of those who purge or collect: the worker, its reader, both.
 
 RECLAIM_TORTURE_KILLS=number of kills in all (RECLAIM_TORTURE=long: 5,000); RECLAIM_TORTURE_SEED repeats a run."""
 
@@ -19,19 +19,22 @@ from test_torture import LONG, PATIENCE, SEED, Tally, judge_answer, let_go
 KILLS = int(os.environ.get("RECLAIM_TORTURE_KILLS", 5000 if LONG else 100))
 PURGES = int(os.environ.get("RECLAIM_TORTURE_N", 1000 if LONG else 60))
 
-PURGE = 1 << 2
+COLLECT, PURGE = 1 << 0, 1 << 2
+NAMES = {COLLECT: "collect", PURGE: "purge"}
 NORMAL, DEEP = 1 << 3, 1 << 4
 GONE = 5  # reclaimctl's exit status
 
 HEAP = ["--threads=4", "--blocks=1500"]
 
-# name: victim, arguments, flags of the request
+# name: victim, arguments, remedy and flags of the request
 KILLED = {
-    "four threads, one arena": ("heap", [*HEAP, "--arenas=1"], 0),
-    "four threads, three arenas": ("heap", [*HEAP, "--arenas=3"], 0),
-    "Python at work, normal": ("python", ["--spin=1", "--nap=3"], NORMAL),
-    "Python at work, deep": ("python", ["--spin=1", "--nap=3"], DEEP),
-    "Python that sleeps, deep": ("python", ["--spin=0", "--nap=4"], DEEP),
+    "purge, four threads, one arena": ("heap", [*HEAP, "--arenas=1"], PURGE, 0),
+    "purge, four threads, three arenas": ("heap", [*HEAP, "--arenas=3"], PURGE, 0),
+    "purge, Python at work, normal": ("python", ["--spin=1", "--nap=3"], PURGE, NORMAL),
+    "purge, Python at work, deep": ("python", ["--spin=1", "--nap=3"], PURGE, DEEP),
+    "purge, Python that sleeps, deep": ("python", ["--spin=0", "--nap=4"], PURGE, DEEP),
+    "collect, Python at work": ("python", ["--spin=1", "--nap=3"], COLLECT, 0),
+    "collect, Python that sleeps": ("python", ["--spin=0", "--nap=4"], COLLECT, 0),
 }
 
 
@@ -41,16 +44,16 @@ def begin(start, kind, args, **how):
     return start(None, argv=[judge.PYTHON, judge.TOP / "tests/victims/purge_py.py", *args], **how)
 
 
-def request(pid, flags, timeout_us=3000000):
-    return workerproto.request(pid, flags=flags, remedies=PURGE, timeout_us=timeout_us)
+def request(pid, remedy, flags, timeout_us=3000000):
+    return workerproto.request(pid, flags=flags, remedies=remedy, timeout_us=timeout_us)
 
 
-def usual_time(pid, flags):
+def usual_time(pid, *what):
     """How long a worker takes when nobody kills it: the median of five."""
     took = []
     for _ in range(5):
         began = time.monotonic()
-        with workerproto.Worker(request(pid, flags)) as w:
+        with workerproto.Worker(request(pid, *what)) as w:
             w.wait(PATIENCE)
         took.append(time.monotonic() - began)
     return sorted(took)[2]
@@ -105,10 +108,10 @@ def wait_attached(pid, worker, seconds):
             os.close(fd)
 
 
-def murder(pid, flags, chance, usual):
+def murder(pid, what, chance, usual):
     """Starts a purge and kills it; who was killed, None when it was done already."""
     who = chance.choice(["worker", "worker", "reader", "reader first", "worker first"])
-    with workerproto.Worker(request(pid, flags)) as w:
+    with workerproto.Worker(request(pid, *what)) as w:
         time.sleep(chance.random() * usual)
         if chance.random() < 0.6:
             # aimed at a round: the thread has just been stopped, the next millisecond has all of it
@@ -140,14 +143,14 @@ def stuck(v):
 
 @pytest.mark.parametrize("name", KILLED)
 def test_kill(start, name, capsys):
-    kind, args, flags = KILLED[name]
+    kind, args, *what = KILLED[name]
     v = begin(start, kind, args)
     v.moves_on()
-    before, tally, chance = v.snapshot(), Tally(f"purge killed, {name}", capsys), random.Random(SEED)
-    n, kills, late, usual, killed = max(KILLS // len(KILLED), 10), 0, 0, usual_time(v.pid, flags), {}
+    before, tally, chance = v.snapshot(), Tally(f"killed, {name}", capsys), random.Random(SEED)
+    n, kills, late, usual, killed = max(KILLS // len(KILLED), 10), 0, 0, usual_time(v.pid, *what), {}
     slowest = 0
     while kills < n:
-        who = murder(v.pid, flags, chance, usual)
+        who = murder(v.pid, what, chance, usual)
         if who:
             kills += 1
             killed[who] = killed.get(who, 0) + 1
@@ -158,12 +161,13 @@ def test_kill(start, name, capsys):
         judge_victim(v, before, f"kill {kills} of the {who}, seed {SEED}")
         slowest = max(slowest, time.monotonic() - began)
     eintr, after = v.get("eintr"), v.snapshot()
-    # and after all that it can still be purged
-    judge.wait_for("a last purge", PATIENCE, lambda: judge.trim(v.pid, "--remedy=purge", "--timeout=3s").acted)
+    # and after all that it can still be done
+    judge.wait_for("a last one", PATIENCE,
+                   lambda: judge.trim(v.pid, f"--remedy={NAMES[what[0]]}", "--timeout=3s").acted)
     v.moves_on(timeout=PATIENCE)
     v.finish()
     tally.verdict(f"{kills} kills at work ({', '.join(f'{c} {w}' for w, c in killed.items())}; {late} too late), "
-                  f"purge {usual * 1000:.0f} ms, EINTR {eintr}, all moved on after {slowest:.1f} s at most, "
+                  f"usually {usual * 1000:.0f} ms, EINTR {eintr}, all moved on after {slowest:.1f} s at most, "
                   f"mappings {len(before.maps)} -> {len(after.maps)}")
 
 
