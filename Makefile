@@ -34,9 +34,22 @@ O ?= build$(if $(variant),/$(variant))
 # Where things are installed. DESTDIR goes in front of all of them.
 PREFIX ?= /usr/local
 BINDIR ?= $(PREFIX)/bin
+SBINDIR ?= $(PREFIX)/sbin
 LIBEXECDIR ?= $(PREFIX)/libexec/reclaim
 MANDIR ?= $(PREFIX)/share/man
 DOCDIR ?= $(PREFIX)/share/doc/reclaim
+UNITDIR ?= $(PREFIX)/lib/systemd/system
+CATALOGDIR ?= $(PREFIX)/lib/systemd/catalog
+BASHDIR ?= $(PREFIX)/share/bash-completion/completions
+ZSHDIR ?= $(PREFIX)/share/zsh/site-functions
+FISHDIR ?= $(PREFIX)/share/fish/vendor_completions.d
+# Others look for these in one place only, whatever PREFIX is: D-Bus for who may own
+# a name, polkit for what may be asked.
+CONFDIR ?= $(PREFIX)/lib/reclaim
+BUSDIR ?= $(if $(filter /usr,$(PREFIX)),/usr/share,/etc)/dbus-1/system.d
+IFACEDIR ?= $(PREFIX)/share/dbus-1/interfaces
+POLKITDIR ?= /usr/share/polkit-1/actions
+MODULESLOADDIR ?= /usr/lib/modules-load.d
 
 # ---------------------------------------------------------------- flags
 
@@ -66,7 +79,7 @@ endif
 # Where libnl keeps its headers, on every distribution.
 NL_INCLUDE ?= /usr/include/libnl3
 all_cppflags := -Idaemon -Iinclude -I$(NL_INCLUDE) -D_GNU_SOURCE -DRECLAIM_VERSION='"$(VERSION)"' \
-		-DRECLAIM_BINDIR='"$(BINDIR)"' -DRECLAIM_SBINDIR='"$(PREFIX)/sbin"' \
+		-DRECLAIM_BINDIR='"$(BINDIR)"' -DRECLAIM_SBINDIR='"$(SBINDIR)"' \
 		-DRECLAIM_LIBEXECDIR='"$(LIBEXECDIR)"' $(fault) $(CPPFLAGS)
 all_cflags := -std=gnu11 $(warnings) $(harden) $(CFLAGS)
 all_ldflags := $(ldharden) $(LDFLAGS)
@@ -80,17 +93,19 @@ victim_cflags := -std=gnu11 -Wall -Wextra $(WERROR) -O2 -g -D_GNU_SOURCE
 # One static archive per room. A room's main.c stays out of its archive, so
 # that unit tests can link the rest. The order below is the order of linking:
 # who comes first may use those that follow, never the other way round.
-rooms := ctl worker core remedy inspect inject sense base
+rooms := ctl worker bus core policy remedy inspect inject sense base
 room_srcs = $(sort $(wildcard daemon/$1/*.c) $(if $(filter inject,$1),$(wildcard daemon/inject/arch/*.c)))
 room_lib_srcs = $(filter-out daemon/$1/main.c,$(call room_srcs,$1))
 room_libs = $(foreach r,$1,$(if $(call room_lib_srcs,$r),$O/$r.a))
 objs = $(patsubst %.c,$O/%.o,$1)
 
 # Programs: a main.c, the rooms that it may link, and libraries.
-ctl_rooms := ctl core sense base
+ctl_rooms := ctl bus core policy sense base
+d_rooms := bus core policy sense base
 # What sense itself needs.
 sense_libs := -lnl-genl-3 -lnl-3
-ctl_libs := -lsmartcols $(sense_libs)
+ctl_libs := -lsmartcols -lsystemd $(sense_libs)
+d_libs := -lsystemd $(sense_libs)
 worker_rooms := worker remedy inspect inject base
 worker_libs := -ldw -lelf -lseccomp -lcap
 # The worker is started for each target: loading seven libraries would be a
@@ -101,7 +116,8 @@ worker_static := -Wl,-Bstatic -Wl,--start-group $(worker_libs) -lz -llzma -lbz2 
 endif
 
 programs := $(if $(wildcard daemon/ctl/main.c),$O/reclaimctl) \
-	    $(if $(wildcard daemon/worker/main.c),$O/reclaim-worker)
+	    $(if $(wildcard daemon/worker/main.c),$O/reclaim-worker) \
+	    $(if $(wildcard daemon/reclaimd.c),$O/reclaimd)
 
 unit_tests := $(patsubst tests/unit/%.c,$O/tests/%,$(sort $(wildcard tests/unit/test-*.c)))
 unit_helpers := $(filter-out $(wildcard tests/unit/test-*.c),$(sort $(wildcard tests/unit/*.c)))
@@ -117,13 +133,36 @@ vm_lib_srcs := $(sort $(wildcard tests/vm/lib/*.c))
 docs := README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
 man_srcs := $(sort $(wildcard Documentation/man/*.rst))
 man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
+completions := $(if $(filter %/reclaimctl,$(programs)),$(addprefix $O/completion/reclaimctl.,bash zsh fish))
+units := $(if $(filter %/reclaimd,$(programs)),$(patsubst daemon/units/%.in,$O/units/%,$(wildcard daemon/units/*.in)))
+
+# $(call to,FOLDER,MODE,FILES): a word FILE:FOLDER/NAME:MODE for each. install and
+# uninstall read the same list, so that nothing stays behind.
+to = $(foreach f,$3,$f:$(strip $1)/$(notdir $f):$(strip $2))
+installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
+	    $(call to,$(SBINDIR),755,$(filter %/reclaimd,$(programs))) \
+	    $(call to,$(LIBEXECDIR),755,$(filter %/reclaim-worker,$(programs))) \
+	    $(call to,$(DOCDIR),644,$(docs)) \
+	    $(call to,$(DOCDIR)/monitoring,644,$(wildcard Documentation/monitoring/*)) \
+	    $(foreach m,$(man_pages),$(call to,$(MANDIR)/man$(patsubst .%,%,$(suffix $m)),644,$m)) \
+	    $(foreach c,$(filter %.bash,$(completions)),$c:$(BASHDIR)/reclaimctl:644) \
+	    $(foreach c,$(filter %.zsh,$(completions)),$c:$(ZSHDIR)/_reclaimctl:644) \
+	    $(call to,$(FISHDIR),644,$(filter %.fish,$(completions))) \
+	    $(call to,$(UNITDIR),644,$(filter %.service %.socket,$(units))) \
+	    $(if $(units),$(call to,$(CONFDIR),644,$(wildcard daemon/units/reclaimd.conf)) \
+	    $(call to,$(CATALOGDIR),644,$(wildcard daemon/units/*.catalog)) \
+	    $(call to,$(BUSDIR),644,$(wildcard daemon/units/org.reclaim1.conf)) \
+	    $(call to,$(IFACEDIR),644,$(wildcard Documentation/dbus/*.xml)) \
+	    $(call to,$(POLKITDIR),644,$(wildcard daemon/units/*.policy)))
+# Folders that are ours alone, each after those in it.
+own_folders = $(DOCDIR)/monitoring $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
 
 # ---------------------------------------------------------------- targets
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
-	demo bench kmod dkms-tree vm vm-tests vm-debug vm-bench \
+	demo bench kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
 	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
@@ -170,6 +209,9 @@ vm-debug: setup-vm vm-tests ## the same and stress with a kernel built to find m
 vm-bench: setup-vm vm-tests ## what the module costs beside /proc; build/check/bench-SUITE.json
 	@RECLAIM_KERNELS='$(KERNELS)' scripts/check vm-bench
 
+vm-systemd: setup-vm all ## install into a Debian 13 with systemd, in qemu, and see the daemon at work
+	@scripts/check vm-systemd
+
 vm-tests: $(vm_tests) $(filter %/reclaimctl,$(programs)) ## build what vm runs
 
 soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)
@@ -202,24 +244,25 @@ demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python prog
 bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
 	@O='$O' scripts/bench
 
-install: all docs ## install below DESTDIR and PREFIX (/usr/local)
-	$(INSTALL) -d $(DESTDIR)$(BINDIR) $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR)
-	$(if $(filter %/reclaimctl,$(programs)),$(INSTALL) -m 755 $O/reclaimctl $(DESTDIR)$(BINDIR)/)
-	$(if $(filter %/reclaim-worker,$(programs)),$(INSTALL) -m 755 $O/reclaim-worker $(DESTDIR)$(LIBEXECDIR)/)
-	$(INSTALL) -m 644 $(docs) $(DESTDIR)$(DOCDIR)/
-	for page in $(man_pages); do \
-		$(INSTALL) -D -m 644 $$page $(DESTDIR)$(MANDIR)/man$${page##*.}/$${page##*/} || exit 1; done
+install: all docs $(completions) $(units) ## install below DESTDIR and PREFIX (/usr/local)
+	@set -e; for what in $(installed); do \
+		mode=$${what##*:}; what=$${what%:*}; file=$${what%%:*}; place=$(DESTDIR)$${what#*:}; \
+		$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,printf '  %-7s %s\n' INSTALL "$$place";) \
+		$(INSTALL) -D -m $$mode "$$file" "$$place"; done
 
-dkms-tree: ## the module's sources for dkms, below DESTDIR: /usr/src/reclaim-VERSION
+uninstall: ## remove what install put there; what the daemon wrote (/var/lib/reclaim) and /etc/reclaim stay
+	@set -e; for what in $(installed); do what=$${what%:*}; rm -f $(DESTDIR)$${what#*:}; done
+	@for folder in $(own_folders); do [ ! -d $(DESTDIR)$$folder ] || rmdir --ignore-fail-on-non-empty $(DESTDIR)$$folder; done
+
+dkms-tree: ## the module's sources for dkms, below DESTDIR: /usr/src/reclaim-VERSION, and that it is loaded at boot
 	$(INSTALL) -d $(DESTDIR)/usr/src/reclaim-$(VERSION)
 	cp -R kmod/. $(DESTDIR)/usr/src/reclaim-$(VERSION)/
 	$(INSTALL) -D -m 644 include/uapi/linux/reclaim.h $(DESTDIR)/usr/src/reclaim-$(VERSION)/include/uapi/linux/reclaim.h
+	$(INSTALL) -D -m 644 daemon/units/modules-load.conf $(DESTDIR)$(MODULESLOADDIR)/reclaim.conf
 
-uninstall: ## remove what install put there
-	rm -f $(DESTDIR)$(BINDIR)/reclaimctl $(DESTDIR)$(LIBEXECDIR)/reclaim-worker
-	for page in $(notdir $(man_pages)); do rm -f $(DESTDIR)$(MANDIR)/man$${page##*.}/$$page; done
-	for doc in $(notdir $(docs)); do rm -f $(DESTDIR)$(DOCDIR)/$$doc; done
-	-rmdir $(DESTDIR)$(LIBEXECDIR) $(DESTDIR)$(DOCDIR) 2>/dev/null
+dkms-untree: ## remove that again
+	rm -rf $(DESTDIR)/usr/src/reclaim-$(VERSION)
+	rm -f $(DESTDIR)$(MODULESLOADDIR)/reclaim.conf
 
 clean: ## remove build/
 	rm -rf build
@@ -280,6 +323,10 @@ $O/reclaimctl: $O/daemon/ctl/main.o $(call room_libs,$(ctl_rooms))
 	$(call say,LINK)
 	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs)
 
+$O/reclaimd: $O/daemon/reclaimd.o $(call room_libs,$(d_rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(d_libs)
+
 $O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms))
 	$(call say,LINK)
 	$(Q)$(if $(worker_static),$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_static) 2>/dev/null ||) \
@@ -337,5 +384,18 @@ $(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
 	@mkdir -p $(@D)
 	$(call say,MAN)
 	$(Q)$(RST2MAN) --strict $< $@
+
+$O/completion/reclaimctl.%: scripts/completion $O/reclaimctl
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)scripts/completion $* $O/reclaimctl > $@
+
+$(units): $O/units/%: daemon/units/%.in $O/.folders
+	@mkdir -p $(@D)
+	$(call say,GEN)
+	$(Q)sed -e 's,@SBINDIR@,$(SBINDIR),g' -e 's,@LIBEXECDIR@,$(LIBEXECDIR),g' -e 's,@DOCDIR@,$(DOCDIR),g' $< > $@
+
+$O/.folders: FORCE
+	$(call stamp,$(SBINDIR) $(LIBEXECDIR) $(DOCDIR))
 
 -include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)

@@ -1,5 +1,9 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Monotonic time. Deadlines are absolute points of this clock, in nanoseconds. */
+/*
+ * Monotonic time. Deadlines are absolute points of this clock, in nanoseconds.
+ * What is remembered for longer is in microseconds: of CLOCK_BOOTTIME, which
+ * goes on while the machine sleeps, or of CLOCK_REALTIME for people.
+ */
 #ifndef RECLAIM_BASE_CLOCK_H
 #define RECLAIM_BASE_CLOCK_H
 
@@ -12,6 +16,14 @@ static inline uint64_t clock_ns(void)
 
 	clock_gettime(CLOCK_MONOTONIC, &ts);
 	return (uint64_t)ts.tv_sec * 1000000000ull + (uint64_t)ts.tv_nsec;
+}
+
+static inline uint64_t clock_us(clockid_t clock)
+{
+	struct timespec ts;
+
+	clock_gettime(clock, &ts);
+	return (uint64_t)ts.tv_sec * 1000000ull + (uint64_t)ts.tv_nsec / 1000;
 }
 
 static inline struct timespec clock_remaining(uint64_t deadline_ns)

@@ -44,6 +44,7 @@ static const struct unit time_units[] = {
 	{ "m", 60 * 1000000ull },
 	{ "min", 60 * 1000000ull },
 	{ "h", 3600 * 1000000ull },
+	{ "d", 86400 * 1000000ull },
 };
 
 struct decimal {

@@ -25,7 +25,7 @@
 int parse_size(const char *s, uint64_t *ret) __must_check;
 
 /*
- * "250us", "2ms", "1.5s", "3min", "1h"; "m" is minutes too, as in systemd; a
+ * "250us", "2ms", "1.5s", "3min", "1h", "1d"; "m" is minutes too, as in systemd; a
  * bare number is seconds. Fractions as above. @ret in microseconds.
  */
 int parse_time_us(const char *s, uint64_t *ret) __must_check;
