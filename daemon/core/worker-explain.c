@@ -1,138 +1,81 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Facts from a worker: a head, and the parts that it announces. */
+/* Facts from a worker, waited for. */
 #include <errno.h>
 #include <stdio.h>
-#include <string.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
-#include "base/text.h"
-#include "core/worker-client.h"
+#include "core/intake.h"
 #include "core/worker-process.h"
-#include "reclaim/explain-check.h"
 
-/* What is being received. */
-struct intake {
+/* What is waited for. */
+struct wait {
 	struct worker *w;
-	const struct worker_request *req;
 	int cancel_fd;
 	uint64_t deadline_ns;
+	enum worker_outcome outcome; /* when there is no answer, with why */
 	char why[WORKER_TEXT_MAX];
 };
 
-void explain_answer_done(struct explain_answer *a)
-{
-	free(a->arenas);
-	free(a->ranges);
-	*a = (struct explain_answer){ 0 };
-}
-
-static void fail(const struct worker_request *req, enum worker_outcome outcome, const char *reason,
-		 struct explain_answer *ret)
-{
-	*ret = (struct explain_answer){
-		.head = {
-			.magic = EXPLAIN_MAGIC,
-			.version = EXPLAIN_VERSION,
-			.pid = req->pid,
-			.outcome = outcome,
-			.start_time = req->start_time,
-		},
-	};
-	text_format(ret->head.reason, sizeof(ret->head.reason), "%s", reason);
-}
-
-/* The next message: its length; 0 with the outcome and in->why set; -errno. */
-static ssize_t intake_next(struct intake *in, void *buf, size_t size, enum worker_outcome *ret_outcome)
+/* 1 when there is something to read or nothing more will come; 0 when it was given up; -errno. */
+static int wait_next(struct wait *wait)
 {
 	enum worker_wake wake;
-	ssize_t n;
-	int r = worker_wait_answer(in->w, in->cancel_fd, in->deadline_ns, &wake);
+	int r = worker_wait_answer(wait->w, wait->cancel_fd, wait->deadline_ns, &wake);
 
 	if (r < 0)
 		return r;
-	*ret_outcome = WORKER_FAILED;
 	switch (wake) {
 	case WAKE_READY:
-		break;
+		return 1;
 	case WAKE_DEADLINE:
-		worker_why_given_up(in->w, "no answer in time", in->why);
-		*ret_outcome = WORKER_TIMEOUT;
+		worker_why_given_up(wait->w, "no answer in time", wait->why);
+		wait->outcome = WORKER_TIMEOUT;
 		return 0;
 	case WAKE_CANCEL:
-		worker_why_given_up(in->w, "interrupted", in->why);
+		worker_why_given_up(wait->w, "interrupted", wait->why);
 		return 0;
 	}
-	do
-		n = recv(in->w->sock, buf, size, MSG_TRUNC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n > 0)
-		return n;
-	(void)worker_why_died(in->w, in->why);
-	return 0;
-}
-
-static void take_part(const struct explain_part *p, struct explain_answer *a)
-{
-	if (p->kind == EXPLAIN_ARENAS)
-		memcpy(a->arenas + p->first, p->arenas, p->n * sizeof(*a->arenas));
-	else
-		memcpy(a->ranges + p->first, p->ranges, p->n * sizeof(*a->ranges));
+	return -EINVAL;
 }
 
 /* Nothing more is wanted from it: it sees that, and has a moment to exit by itself. */
-static int intake_fault(struct intake *in, const char *fault, enum worker_outcome *ret_outcome)
+static void wait_fault(struct wait *wait, const char *fault)
 {
-	snprintf(in->why, sizeof(in->why), "the worker sent %s", fault);
-	*ret_outcome = WORKER_FAILED;
-	closep(&in->w->sock);
-	(void)worker_end(in->w, WORKER_REAP_NS);
-	return 0;
+	snprintf(wait->why, sizeof(wait->why), "the worker sent %s", fault);
+	closep(&wait->w->sock);
+	(void)worker_end(wait->w, WORKER_REAP_NS);
 }
 
-/* 1 when @a is complete; 0 when in->why says why not; -errno. */
-static int intake_parts(struct intake *in, struct explain_answer *a, enum worker_outcome *ret_outcome)
+/* 1 when the answer is complete; 0 when wait->why says why not; -errno. */
+static int wait_all(struct wait *wait, struct intake *in)
 {
-	_cleanup_free_ struct explain_part *part = malloc(sizeof(*part));
-	uint32_t narenas = 0, nranges = 0;
-	uint64_t last_hi = 0;
-
-	a->arenas = calloc(a->head.narenas + 1, sizeof(*a->arenas));
-	a->ranges = calloc(a->head.nranges + 1, sizeof(*a->ranges));
-	if (!part || !a->arenas || !a->ranges)
-		return -ENOMEM;
-	while (narenas < a->head.narenas || nranges < a->head.nranges) {
-		ssize_t n = intake_next(in, part, sizeof(*part), ret_outcome);
-		const char *fault;
-
-		if (n <= 0)
-			return (int)n;
-		fault = explain_part_fault(part, (size_t)n, &a->head, &narenas, &nranges, &last_hi);
-		if (fault)
-			return intake_fault(in, fault, ret_outcome);
-		take_part(part, a);
-	}
-	return 1;
-}
-
-/* As intake_parts(), the head first. */
-static int intake_all(struct intake *in, struct explain_answer *a, enum worker_outcome *ret_outcome)
-{
-	ssize_t n = intake_next(in, &a->head, sizeof(a->head), ret_outcome);
 	const char *fault;
+	int r;
 
-	if (n <= 0)
-		return (int)n;
-	fault = explain_head_fault(&a->head, (size_t)n, in->req);
-	return fault ? intake_fault(in, fault, ret_outcome) : intake_parts(in, a, ret_outcome);
+	for (;;) {
+		r = wait_next(wait);
+		if (r <= 0)
+			return r;
+		r = intake_receive(in, wait->w->sock, &fault);
+		if (r > 0 || r == -ENOMEM)
+			return r;
+		if (r == -EBADMSG) {
+			wait_fault(wait, fault);
+			return 0;
+		}
+		/* Nothing there, and yet it was ready: it has died. */
+		if (r < 0) {
+			(void)worker_why_died(wait->w, wait->why);
+			return 0;
+		}
+	}
 }
 
 int worker_client_explain(const char *path, const struct worker_request *req, int cancel_fd, struct explain_answer *ret)
 {
 	_cleanup_(worker_donep) struct worker w = { .pidfd = -1, .sock = -1 };
-	_cleanup_(explain_answer_done) struct explain_answer a = { 0 };
-	struct intake in = { .w = &w, .req = req, .cancel_fd = cancel_fd };
-	enum worker_outcome outcome = WORKER_FAILED;
+	_cleanup_(intake_done) struct intake in = { .req = req };
+	struct wait wait = { .w = &w, .cancel_fd = cancel_fd, .outcome = WORKER_FAILED };
 	_cleanup_close_ int null = -1;
 	int r;
 
@@ -140,11 +83,11 @@ int worker_client_explain(const char *path, const struct worker_request *req, in
 		return -EINVAL;
 	null = worker_open_null();
 	if (null < 0) {
-		worker_why_not_started(null, in.why);
-		fail(req, WORKER_FAILED, in.why, ret);
+		worker_why_not_started(null, wait.why);
+		intake_fail(req, WORKER_FAILED, wait.why, ret);
 		return 0;
 	}
-	in.deadline_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US + WORKER_GRACE_NS;
+	wait.deadline_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US + WORKER_GRACE_NS;
 	r = worker_start(&w, path, null);
 	if (r < 0)
 		return r;
@@ -152,15 +95,15 @@ int worker_client_explain(const char *path, const struct worker_request *req, in
 	/* EPIPE: it has died already, which the wait for its answer sees and explains. */
 	if (r < 0 && r != -EPIPE)
 		return r;
-	r = intake_all(&in, &a, &outcome);
+	r = wait_all(&wait, &in);
 	if (r < 0)
 		return r;
 	if (r == 0) {
-		fail(req, outcome, in.why, ret);
+		intake_fail(req, wait.outcome, wait.why, ret);
 		return 0;
 	}
 	(void)worker_end(&w, WORKER_REAP_NS);
-	*ret = a;
-	a = (struct explain_answer){ 0 };
+	*ret = in.answer;
+	in.answer = (struct explain_answer){ 0 };
 	return 0;
 }

@@ -17,7 +17,7 @@
 #define SPAWN_NS 1000000000ull /* for a child to execute the worker, far more than it takes */
 #define SLICE_NS 10000000ull /* how often to look for its exit where pidfds don't work */
 
-static bool worker_exited(const struct worker *w)
+bool worker_exited(const struct worker *w)
 {
 	siginfo_t si = { .si_pid = 0 };
 

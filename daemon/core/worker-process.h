@@ -38,6 +38,9 @@ int worker_send_request(const struct worker *w, const struct worker_request *req
 /* Until it has something to say, has exited, @cancel_fd (or -1) is readable, or the deadline. 0 or -errno. */
 int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret) __must_check;
 
+/* For who can't wait for its pidfd. */
+bool worker_exited(const struct worker *w);
+
 /*
  * Ends the worker and whatever it started (it leads its own process group) and
  * waits for it, but not for ever: one that sits in an uninterruptible sleep is

@@ -1,0 +1,125 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "core/ledger-record.h"
+
+#include <string.h>
+
+static const char *const kind_names[LEDGER_KINDS] = {
+	[LEDGER_START] = "start",	[LEDGER_STOP] = "stop",	  [LEDGER_LEAVE] = "leave",
+	[LEDGER_LOOK] = "look",		[LEDGER_WOULD] = "would", [LEDGER_BEGIN] = "begin",
+	[LEDGER_ACTION] = "action",	[LEDGER_CHECK] = "check", [LEDGER_RELOAD] = "reload",
+	[LEDGER_PRESSURE] = "pressure",
+};
+
+const char *ledger_kind_name(enum ledger_kind k)
+{
+	return (unsigned int)k < LEDGER_KINDS && kind_names[k] ? kind_names[k] : "unknown";
+}
+
+/* That of Ethernet and zlib, by half bytes. */
+static uint32_t crc32(const void *data, size_t n)
+{
+	static const uint32_t table[16] = {
+		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
+		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
+	};
+	const unsigned char *p = data;
+	uint32_t sum = ~0u;
+
+	while (n--) {
+		sum ^= *p++;
+		sum = sum >> 4 ^ table[sum & 15];
+		sum = sum >> 4 ^ table[sum & 15];
+	}
+	return ~sum;
+}
+
+static uint32_t slot_sum(const struct ledger_slot *s)
+{
+	const size_t head = offsetof(struct ledger_slot, seq);
+
+	return crc32((const char *)s + head, sizeof(*s) - head);
+}
+
+/* Both ways: whatever is in @from, @to ends with a NUL, and with nothing but NULs behind the text. */
+static void copy_text(char *to, size_t to_size, const char *from, size_t from_size)
+{
+	size_t n = strnlen(from, MIN(to_size, from_size) - 1);
+
+	memcpy(to, from, n);
+	memset(to + n, 0, to_size - n);
+}
+
+#define COPY_TEXT(to, from) copy_text(to, sizeof(to), from, sizeof(from))
+
+void ledger_slot_fill(struct ledger_slot *s, const struct ledger_record *rec, uint64_t seq)
+{
+	*s = (struct ledger_slot){
+		.magic = LEDGER_MAGIC,
+		.seq = seq,
+		.real_us = rec->real_us,
+		.boot_us = rec->boot_us,
+		.kind = rec->kind,
+		.pid = rec->pid,
+		.start_time = rec->start_time,
+		.uid = rec->uid,
+		.remedies = rec->remedies,
+		.predicted = rec->predicted,
+		.freed = rec->freed,
+		.rss_before = rec->rss_before,
+		.rss_after = rec->rss_after,
+		.stopped_us = rec->stopped_us,
+		.duration_us = rec->duration_us,
+		.after_us = rec->after_us,
+	};
+	COPY_TEXT(s->boot_id, rec->boot_id);
+	COPY_TEXT(s->reason, rec->reason);
+	COPY_TEXT(s->comm, rec->comm);
+	COPY_TEXT(s->exe, rec->exe);
+	COPY_TEXT(s->unit, rec->unit);
+	COPY_TEXT(s->words, rec->words);
+	s->sum = slot_sum(s);
+}
+
+bool ledger_slot_plausible(const struct ledger_slot *s, uint64_t seq)
+{
+	return s->magic == LEDGER_MAGIC && s->seq == seq && s->kind > 0 && s->kind < LEDGER_KINDS && s->pid >= 0;
+}
+
+bool ledger_slot_valid(const struct ledger_slot *s, uint64_t seq)
+{
+	return ledger_slot_plausible(s, seq) && s->sum == slot_sum(s);
+}
+
+void ledger_slot_read(const struct ledger_slot *s, struct ledger_record *ret)
+{
+	*ret = (struct ledger_record){
+		.seq = s->seq,
+		.real_us = s->real_us,
+		.boot_us = s->boot_us,
+		.kind = (enum ledger_kind)s->kind,
+		.pid = s->pid,
+		.start_time = s->start_time,
+		.uid = s->uid,
+		.remedies = s->remedies,
+		.predicted = s->predicted,
+		.freed = s->freed,
+		.rss_before = s->rss_before,
+		.rss_after = s->rss_after,
+		.stopped_us = s->stopped_us,
+		.duration_us = s->duration_us,
+		.after_us = s->after_us,
+	};
+	COPY_TEXT(ret->boot_id, s->boot_id);
+	COPY_TEXT(ret->reason, s->reason);
+	COPY_TEXT(ret->comm, s->comm);
+	COPY_TEXT(ret->exe, s->exe);
+	COPY_TEXT(ret->unit, s->unit);
+	COPY_TEXT(ret->words, s->words);
+}
+
+bool ledger_filter_match(const struct ledger_filter *f, const struct ledger_record *rec)
+{
+	return (!f->pid || f->pid == rec->pid) && (!f->unit || !strcmp(f->unit, rec->unit)) &&
+	       (!f->exe || !strcmp(f->exe, rec->exe)) && (f->uid == (uid_t)-1 || (rec->pid && f->uid == rec->uid)) &&
+	       rec->real_us >= f->since_real_us && (!f->kinds || f->kinds & 1u << rec->kind);
+}

@@ -1,0 +1,287 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* Doing it. What is begun is on disk before, so that nobody does it again who doesn't know how it ended. */
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "base/text.h"
+#include "core/log.h"
+#include "core/manager-private.h"
+
+#define PLAN_LATE_US 60000000ull /* for which a plan holds once it may be carried out */
+
+static const char *outcome_name(uint32_t outcome)
+{
+	static const char *const names[] = {
+		[WORKER_RECLAIMED] = "reclaimed", [WORKER_NOTHING] = "nothing", [WORKER_REFUSED] = "refused",
+		[WORKER_FAILED] = "failed",	  [WORKER_TIMEOUT] = "timeout", [WORKER_DENIED] = "denied",
+		[WORKER_GONE] = "gone",		  [WORKER_WOULD] = "would",
+	};
+
+	return outcome < ARRAY_SIZE(names) && names[outcome] ? names[outcome] : "failed";
+}
+
+static bool is_done(const struct worker_result *res)
+{
+	return res->outcome == WORKER_RECLAIMED || res->outcome == WORKER_NOTHING;
+}
+
+static uint64_t stopped_us(const struct worker_result *res)
+{
+	uint64_t sum = 0;
+
+	/* Figures of another program: they may be nonsense. */
+	for (uint32_t i = 0; i < res->nsteps; i++)
+		sum += MIN(res->steps[i].stopped_us, WORKER_TIMEOUT_MAX_US);
+	return sum;
+}
+
+/* By the worker, just before it did it. Where it did several things, what they return is for the most part the same. */
+static uint64_t promised(const struct worker_result *res)
+{
+	uint64_t most = LEDGER_UNKNOWN;
+
+	for (uint32_t i = 0; i < res->nsteps; i++)
+		if (res->steps[i].has_predicted)
+			most = most == LEDGER_UNKNOWN ? res->steps[i].predicted : MAX(most, res->steps[i].predicted);
+	return most;
+}
+
+static void put_result(const struct worker_result *res, uint64_t began_us, struct ledger_record *rec)
+{
+	rec->kind = LEDGER_ACTION;
+	rec->real_us = clock_us(CLOCK_REALTIME);
+	rec->boot_us = manager_now();
+	rec->duration_us = rec->boot_us - began_us;
+	rec->stopped_us = stopped_us(res);
+	text_format(rec->reason, sizeof(rec->reason), "%s", outcome_name(res->outcome));
+	rec->words[0] = 0;
+	(void)escape_text(res->reason, rec->words, sizeof(rec->words));
+	if (!is_done(res))
+		return;
+	rec->remedies = 0;
+	for (uint32_t i = 0; i < res->nsteps; i++)
+		rec->remedies |= res->steps[i].remedy;
+	if (rec->predicted == LEDGER_UNKNOWN)
+		rec->predicted = promised(res);
+	rec->rss_before = res->rss_before;
+	rec->rss_after = res->rss_after;
+	rec->freed = res->freed;
+}
+
+static void count(struct manager *m, const struct ledger_record *rec, const struct worker_result *res)
+{
+	struct manager_state *s = &m->state;
+
+	s->stopped_us += rec->stopped_us;
+	if (res->outcome == WORKER_REFUSED) {
+		s->refused++;
+	} else if (!is_done(res)) {
+		s->failed++;
+	} else {
+		s->actions++;
+		s->freed += (uint64_t)MAX(rec->freed, 0);
+		s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : rec->predicted;
+	}
+}
+
+static void learn(struct manager *m, const struct action *a, const struct worker_result *res)
+{
+	struct memory_process *process = memory_process(&m->memory, a->rec.pid, a->rec.start_time);
+	struct memory_program *program = memory_program(&m->memory, a->rec.exe);
+	const struct outcome what = {
+		.acted = is_done(res),
+		.refused = res->outcome == WORKER_REFUSED,
+		.predicted = a->rec.predicted == LEDGER_UNKNOWN ? POLICY_UNKNOWN : a->rec.predicted,
+		.stopped_us = res->stopped_us_max,
+		.rss_after = res->rss_after,
+		.freed = res->freed,
+	};
+
+	process->told = REASON_NONE;
+	policy_learn_action(&m->settings, &a->limits, &process->track, &program->track, &what, a->rec.boot_us);
+	if (!what.acted)
+		return;
+	checks_add(&m->checks, &a->rec);
+	manager_check_plan(m);
+}
+
+/* How it ended, for the ledger and for memory. */
+static void settle(struct manager *m, struct action *a, const struct worker_result *res, uint64_t began_us)
+{
+	put_result(res, began_us, &a->rec);
+	/* Killed by ourselves in the middle of it: how far it got isn't known. */
+	if (m->stopping && res->outcome == WORKER_FAILED)
+		text_format(a->rec.reason, sizeof(a->rec.reason), "%s", MANAGER_INTERRUPTED);
+	if (a->dry_run)
+		return;
+	count(m, &a->rec, res);
+	learn(m, a, res);
+	(void)manager_write(m, &a->rec, true);
+}
+
+static void on_acted(struct task *t, void *arg)
+{
+	_cleanup_free_ struct action *a = arg;
+	struct manager *m = a->m;
+
+	settle(m, a, &t->result, t->began_us);
+	budget_give(&m->settings, &m->budget, a->asked || a->dry_run ? 0 : a->rec.stopped_us, manager_now());
+	if (a->fn) {
+		const struct manager_result result = { .worker = &t->result };
+
+		a->fn(a->arg, &result);
+	}
+	if (!m->stopping)
+		manager_dispatch(m);
+}
+
+int manager_act(struct manager *m, struct action *a, const struct worker_request *req)
+{
+	struct worker_result res = { .outcome = WORKER_FAILED };
+	int r;
+
+	a->rec.kind = LEDGER_BEGIN;
+	a->rec.remedies = req->remedies;
+	if (task_find(&m->tasks, req->pid))
+		return -EBUSY;
+	r = a->dry_run ? 0 : manager_write(m, &a->rec, true);
+	if (r < 0)
+		return r;
+	r = task_start(&m->tasks, req, TASK_ACT, on_acted, a);
+	if (r < 0) {
+		text_format(res.reason, sizeof(res.reason), "the worker can't be started: %s", strerror(-r));
+		settle(m, a, &res, manager_now());
+	}
+	return r;
+}
+
+static uint32_t flags_of(const struct plan *plan)
+{
+	static const uint32_t depths[] = {
+		[DEPTH_AUTO] = 0, [DEPTH_NORMAL] = WORKER_F_NORMAL, [DEPTH_DEEP] = WORKER_F_DEEP
+	};
+
+	/* Auto leaves out what no longer pays, a collection always. */
+	return depths[plan->limits.depth] | (plan->remedies & POLICY_COLLECT ? 0 : WORKER_F_AUTO);
+}
+
+static int carry_out(struct manager *m, struct candidate *c)
+{
+	_cleanup_free_ struct action *a = calloc(1, sizeof(*a));
+	const struct worker_request req = {
+		.magic = WORKER_MAGIC,
+		.version = WORKER_VERSION,
+		.pid = c->pid,
+		.start_time = c->start_time,
+		.flags = flags_of(&c->plan),
+		.remedies = c->plan.remedies,
+		.timeout_us = c->plan.limits.timeout_us,
+		.max_stop_us = c->plan.limits.max_stop_us,
+	};
+	int r;
+
+	if (!a)
+		return -ENOMEM;
+	a->m = m;
+	a->limits = c->plan.limits;
+	a->rec = manager_record(m, LEDGER_BEGIN, c);
+	a->rec.predicted = c->plan.predicted == POLICY_UNKNOWN ? LEDGER_UNKNOWN : c->plan.predicted;
+	text_format(a->rec.reason, sizeof(a->rec.reason), "%s", policy_reason_name(REASON_WORTH_IT));
+	r = manager_act(m, a, &req);
+	if (r == 0)
+		a = NULL;
+	return r;
+}
+
+/* Is what was seen before the look still so? It may have woken up, or somebody traces it now. */
+static bool still_wanted(struct manager *m, struct candidate *c, uint64_t now_us)
+{
+	struct decision d;
+
+	if (now_us > c->plan.until_us || candidate_refresh(c, m->proc, MANAGER_PASSWD, true, now_us) < 0)
+		return false;
+	manager_screen(m, c, now_us, &d);
+	if (d.verdict == VERDICT_LOOK || d.reason == REASON_LOOKED)
+		return true;
+	c->decision = d;
+	manager_leave(m, c);
+	return false;
+}
+
+/* What was found stays true for as long as the limits of all together make it wait. */
+static void put_off(struct candidate *c, enum reason reason)
+{
+	static const char *const words[REASON_N] = {
+		[REASON_RATE] = "worth it, but as many actions as may be in a minute have been done",
+		[REASON_STOP_BUDGET] = "worth it, but programs have been stopped for as long as may be in a minute",
+		[REASON_WORKERS] = "worth it, but as many workers as may be are at work",
+	};
+
+	c->decision.verdict = VERDICT_WAIT;
+	c->decision.reason = reason;
+	c->decision.not_before_us = c->plan.not_before_us;
+	text_format(c->decision.words, sizeof(c->decision.words), "%s", words[reason] ? words[reason] : "");
+	if (reason != REASON_WORKERS)
+		c->plan.until_us = MAX(c->plan.until_us, c->plan.not_before_us + PLAN_LATE_US);
+}
+
+/* -EAGAIN: no worker is free. */
+static int act(struct manager *m, struct candidate *c)
+{
+	const uint64_t now_us = manager_now();
+	enum reason reason;
+	int r;
+
+	if (!still_wanted(m, c, now_us)) {
+		c->plan.wanted = false;
+		return 0;
+	}
+	if (!budget_take(&m->settings, &m->budget, m->ncpus, now_us, &reason, &c->plan.not_before_us)) {
+		put_off(c, reason);
+		if (reason != REASON_WORKERS)
+			return 0;
+		c->plan.not_before_us = 0;
+		return -EAGAIN;
+	}
+	c->plan.wanted = false;
+	r = carry_out(m, c);
+	if (r < 0)
+		budget_give(&m->settings, &m->budget, 0, now_us);
+	return 0;
+}
+
+/* Actions before looks, large ones before small ones. NULL: nothing to do now. */
+static struct candidate *next(const struct manager *m, uint64_t now_us)
+{
+	struct candidate *best = NULL;
+
+	for (size_t i = 0; i < m->candidates.n; i++) {
+		struct candidate *c = m->candidates.v[i];
+		const bool ready = c->plan.wanted && c->plan.not_before_us <= now_us;
+
+		if ((!ready && (!c->wants_look || c->plan.wanted)) || task_find(&m->tasks, c->pid))
+			continue;
+		if (!best || ready > best->plan.wanted || (ready == best->plan.wanted && c->anon > best->anon))
+			best = c;
+	}
+	return best;
+}
+
+void manager_dispatch(struct manager *m)
+{
+	struct candidate *c;
+
+	while ((c = next(m, manager_now())) != NULL) {
+		const bool looks = !c->plan.wanted;
+		int r = looks ? manager_look(m, c) : act(m, c);
+
+		if (r == -EAGAIN)
+			return;
+		/* A worker that can't be started: the next sweep tries again. */
+		c->wants_look = false;
+		if (r < 0 && !m->start_failed)
+			log_error("%s can't be started: %s; trying again every time", m->worker_path, strerror(-r));
+		m->start_failed = r < 0;
+	}
+}
