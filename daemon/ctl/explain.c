@@ -7,6 +7,7 @@
 
 #include "base/parse.h"
 #include "base/procfs.h"
+#include "ctl/bus-client.h"
 #include "ctl/explain.h"
 #include "ctl/interrupt.h"
 #include "ctl/pids.h"
@@ -27,34 +28,6 @@ static const struct option_spec explain_options[] = {
 	{ "timeout", 0, "TIME", "For the looking, 1ms to 1h (10s)", option_time, offsetof(struct explain_opts, timeout),
 	  "a time such as 10s", NULL },
 };
-
-static const struct {
-	const char *name, *shown;
-} runtimes[] = {
-	[EXPLAIN_RUNTIME_NONE] = { NULL, NULL },	[EXPLAIN_RUNTIME_CPYTHON] = { "cpython", "CPython" },
-	[EXPLAIN_RUNTIME_GO] = { "go", "Go" },		[EXPLAIN_RUNTIME_JAVA] = { "java", "Java" },
-	[EXPLAIN_RUNTIME_NODE] = { "node", "Node.js" }, [EXPLAIN_RUNTIME_RUBY] = { "ruby", "Ruby" },
-};
-_Static_assert(ARRAY_SIZE(runtimes) == EXPLAIN_NRUNTIMES, "each runtime has a name");
-
-static const char *const allocators[] = {
-	[EXPLAIN_ALLOC_UNKNOWN] = NULL,	       [EXPLAIN_ALLOC_GLIBC] = "glibc",
-	[EXPLAIN_ALLOC_MUSL] = "musl",	       [EXPLAIN_ALLOC_JEMALLOC] = "jemalloc",
-	[EXPLAIN_ALLOC_TCMALLOC] = "tcmalloc", [EXPLAIN_ALLOC_MIMALLOC] = "mimalloc",
-	[EXPLAIN_ALLOC_TBB] = "tbbmalloc",     [EXPLAIN_ALLOC_GO] = "go",
-	[EXPLAIN_ALLOC_OTHER] = "other",
-};
-_Static_assert(ARRAY_SIZE(allocators) == EXPLAIN_NALLOCATORS, "each allocator has a name");
-
-const char *explain_allocator_name(uint32_t allocator)
-{
-	return allocators[allocator];
-}
-
-const char *explain_runtime_name(uint32_t runtime)
-{
-	return runtimes[runtime].name;
-}
 
 /* PY_VERSION_HEX, cpython/Include/patchlevel.h. Before 3.11 the last number can't always be told: then it is 0. */
 const char *explain_python_version(uint32_t version, char *buf, size_t size)
@@ -101,6 +74,16 @@ static int read_regions(int dir, struct explanation *e)
 	return r == -EACCES || r == -EPERM || r == -EBADMSG || r == -E2BIG ? 0 : r;
 }
 
+/* By the daemon's worker, which may look where ours may not, when it runs and we aren't root. 0 or -errno. */
+static int ask_daemon(const struct worker_request *req, struct explain_answer *ret)
+{
+	_cleanup_(bus_client_close) struct bus_client c = { .bus = NULL };
+
+	if (geteuid() == 0 || bus_client_open(&c) != CTL_DONE)
+		return -ENOTCONN;
+	return bus_client_explain(&c, req, ret);
+}
+
 /* A worker that can't be started is as one that has failed: the kernel's layer is there all the same. */
 static void ask_worker(const struct explain_opts *o, struct explanation *e)
 {
@@ -114,8 +97,11 @@ static void ask_worker(const struct explain_opts *o, struct explanation *e)
 	};
 	struct explain_head *h = &e->answer.head;
 	char path[4096];
-	int r = worker_client_path(path, sizeof(path));
+	int r;
 
+	if (ask_daemon(&req, &e->answer) == 0)
+		return;
+	r = worker_client_path(path, sizeof(path));
 	if (r == 0)
 		r = worker_client_explain(path, &req, -1, &e->answer);
 	else

@@ -9,6 +9,7 @@
 
 #include "core/worker-client.h"
 #include "ctl/ctl.h"
+#include "reclaim/explain-names.h"
 #include "sense/proc.h"
 #include "sense/region.h"
 #include "sense/thp.h"
@@ -74,8 +75,6 @@ int stacks_read(int piddir, uint64_t **ret, size_t *ret_n) __must_check;
 /* What a person should be told: findings, then advice; each has its own threshold, so often there are none. */
 void notes_compose(const struct explanation *e, struct notes *ret);
 
-const char *explain_allocator_name(uint32_t allocator); /* "glibc", NULL when not known */
-const char *explain_runtime_name(uint32_t runtime); /* "cpython", NULL when none is known */
 const char *explain_python_version(uint32_t version, char *buf, size_t size); /* "3.11.2" */
 
 /* 0 or -errno. */

@@ -8,7 +8,8 @@
 
 #include "base/clock.h"
 #include "base/procfs.h"
-#include "ctl/explain.h"
+#include "core/worker-client.h"
+#include "reclaim/explain-names.h"
 
 #define THREADS_MAX 8
 #define EACH_US 1000000ull /* for one process: a hundred times what is usual */

@@ -67,6 +67,49 @@ void help_print_verb(FILE *f, const struct verb *v)
 	print_status(f);
 }
 
+static void json_options(struct json *j, const struct option_spec *v, size_t n)
+{
+	json_open(j, "options", '[');
+	for (size_t i = 0; i < n; i++) {
+		const char letter[] = { v[i].letter, 0 };
+
+		json_open(j, NULL, '{');
+		json_text(j, "name", v[i].name);
+		json_text(j, "letter", v[i].letter ? letter : NULL);
+		json_text(j, "arg", v[i].arg);
+		json_text(j, "help", v[i].help);
+		if (v[i].choices) {
+			json_open(j, "choices", '[');
+			for (size_t c = 0; v[i].choices[c]; c++)
+				json_text(j, NULL, v[i].choices[c]);
+			json_close(j);
+		} else {
+			json_null(j, "choices");
+		}
+		json_close(j);
+	}
+	json_close(j);
+}
+
+/* The tables themselves, of which completion is made. */
+static void json_tables(struct json *j, const struct verb *v)
+{
+	if (v) {
+		json_options(j, v->options, v->noptions);
+		return;
+	}
+	json_open(j, "verbs", '[');
+	for (size_t i = 0; i < ctl_nverbs; i++) {
+		json_open(j, NULL, '{');
+		json_text(j, "name", ctl_verbs[i]->name);
+		json_text(j, "args", ctl_verbs[i]->args);
+		json_text(j, "help", ctl_verbs[i]->help);
+		json_close(j);
+	}
+	json_close(j);
+	json_options(j, ctl_options, ctl_noptions);
+}
+
 static int show_json(struct ctl *ctl, const struct verb *v)
 {
 	_cleanup_free_ char *text = NULL;
@@ -87,6 +130,7 @@ static int show_json(struct ctl *ctl, const struct verb *v)
 	json_init(&j, stdout);
 	json_open(&j, NULL, '{');
 	json_text(&j, "help", text);
+	json_tables(&j, v);
 	json_close(&j);
 	return json_finish(&j);
 }

@@ -4,8 +4,8 @@
 #include <string.h>
 
 #include "base/parse.h"
+#include "base/utf8.h"
 #include "ctl/json.h"
-#include "ctl/utf8.h"
 
 void json_init(struct json *j, FILE *f)
 {

@@ -17,7 +17,19 @@
 #define RECLAIM_VERSION "0"
 #endif
 
-const struct verb *const ctl_verbs[] = { &verb_ps, &verb_explain, &verb_regions, &verb_trim, &verb_doctor, &verb_help };
+const struct verb *const ctl_verbs[] = {
+	&verb_ps,
+	&verb_explain,
+	&verb_regions,
+	&verb_trim,
+	&verb_config,
+	&verb_history,
+	&verb_metrics,
+	&verb_status,
+	&verb_watch,
+	&verb_doctor,
+	&verb_help,
+};
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);
 
 static const char *const color_choices[] = { "auto", "always", "never", NULL };

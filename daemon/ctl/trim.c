@@ -6,7 +6,9 @@
 
 #include "base/parse.h"
 #include "base/procfs.h"
+#include "base/text.h"
 #include "core/worker-client.h"
+#include "ctl/bus-client.h"
 #include "ctl/interrupt.h"
 #include "ctl/pids.h"
 #include "ctl/trim.h"
@@ -61,6 +63,7 @@ struct trim {
 	int root; /* "/" */
 	uint64_t recheck_us; /* 0: don't look again */
 	char path[4096]; /* of the worker */
+	struct bus_client daemon; /* whose worker does it, when we aren't root and it runs */
 };
 
 static void trim_donep(struct trim *t)
@@ -68,6 +71,7 @@ static void trim_donep(struct trim *t)
 	free(t->pids);
 	free(t->results);
 	closep(&t->root);
+	bus_client_close(&t->daemon);
 	trim_targets_done(&t->targets);
 }
 
@@ -183,8 +187,24 @@ static void clear_progress(const struct trim *t)
 		fputs("\r\033[K", stderr);
 }
 
+/* The daemon's worker, which may do what ours may not; without a daemon ours. 0 or -errno of the worker. */
+static int run_worker(struct trim *t, const struct worker_request *req, struct worker_result *ret)
+{
+	int r = t->daemon.bus ? bus_client_trim(&t->daemon, req, interrupt_fd(), ret) : -ENOTCONN;
+
+	if (r == 0)
+		return 0;
+	bus_client_close(&t->daemon);
+	if (r == -ENOTCONN)
+		return worker_client_run_cancel(t->path, req, interrupt_fd(), ret);
+	*ret = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req->pid };
+	ret->outcome = WORKER_FAILED;
+	text_format(ret->reason, sizeof(ret->reason), "failed to ask reclaimd: %s", strerror(-r));
+	return 0;
+}
+
 /* Runs the worker between two looks at how much memory is in use. 0 or -errno of the worker. */
-static int trim_measured(const struct ctl *ctl, const struct trim *t, const struct worker_request *req, uint64_t anon,
+static int trim_measured(const struct ctl *ctl, struct trim *t, const struct worker_request *req, uint64_t anon,
 			 struct trim_row *row)
 {
 	_cleanup_close_ int dir = procfs_open_pid(ctl->proc, req->pid);
@@ -197,7 +217,7 @@ static int trim_measured(const struct ctl *ctl, const struct trim *t, const stru
 	if (dir >= 0)
 		meter_open(t->root, dir, req->pid, anon, &meter);
 	before = meter_used(&meter);
-	r = worker_client_run_cancel(t->path, req, interrupt_fd(), &answer);
+	r = run_worker(t, req, &answer);
 	if (r < 0)
 		return r;
 	/* Only of what was done: a dry run gives nothing back. */
@@ -213,7 +233,7 @@ static int trim_measured(const struct ctl *ctl, const struct trim *t, const stru
 	return 0;
 }
 
-static void trim_one(const struct ctl *ctl, const struct trim *t, size_t i, struct trim_row *row)
+static void trim_one(const struct ctl *ctl, struct trim *t, size_t i, struct trim_row *row)
 {
 	const struct trim_target *target = &t->targets.v[i];
 	struct worker_request req = t->req;
@@ -341,6 +361,9 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	r = interrupt_catch();
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "failed to catch signals: %s", strerror(-r));
+	/* It never takes pid 1. Without a daemon our own worker does what it may. */
+	if (geteuid() != 0 && !o->force && bus_client_open(&t.daemon) != CTL_DONE)
+		bus_client_close(&t.daemon);
 	r = trim_run(ctl, &t);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));

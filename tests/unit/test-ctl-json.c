@@ -8,8 +8,8 @@
 
 #include <cmocka.h>
 
+#include "base/utf8.h"
 #include "ctl/json.h"
-#include "ctl/utf8.h"
 
 static void check_text(const char *text, const char *want)
 {
