@@ -16,7 +16,7 @@ from cli import (CONTROL, HOSTILE, as_json, fake, holder, named, one_line, sleep
 
 PS_KEYS = ("pid start_time comm exe uid user state threads bits rss anon file shmem swap heap heap_size mmap_anon "
            "stack thp lazyfree cgroup unit tracer seccomp idle heap_idle sample_age_us sampling allocator runtime free_resident").split()
-VERBS = ("ps", "explain", "regions", "trim", "doctor", "help")
+VERBS = ("ps", "explain", "regions", "trim", "config", "history", "metrics", "status", "watch", "doctor", "help")
 
 
 def smaps_sum(pid, field, name=None):
@@ -54,7 +54,7 @@ def test_help_forms():
 def test_version():
     assert re.fullmatch(r"reclaimctl \d+\.\d+\.\d+\n", judge.ctl("--version").out)
     assert set(judge.ctl("--json", "--version").doc) == {"version"}
-    assert set(judge.ctl("--json", "help", "ps").doc) == {"help"}
+    assert set(judge.ctl("--json", "help", "ps").doc) == {"help", "options"}
 
 
 USAGE = [

@@ -99,6 +99,38 @@ static void refill(void)
 	free(b);
 }
 
+/* As big and as full of holes as at the begin; what was kept for that the last time goes. */
+static void again(void)
+{
+	static unsigned char **pins;
+	unsigned char **all = malloc(count * sizeof(*all));
+	unsigned long npins = count / every + 1;
+
+	if (!all)
+		die("malloc");
+	for (unsigned long i = 0; pins && i < npins; i++)
+		free(pins[i]);
+	free(pins);
+	pins = calloc(npins, sizeof(*pins));
+	if (!pins)
+		die("malloc");
+	for (unsigned long i = 0; i < count; i++) {
+		size_t size = 64 + rnd(&seed) % 897;
+
+		all[i] = malloc(size);
+		if (!all[i])
+			die("malloc");
+		memset(all[i], 1, size);
+	}
+	for (unsigned long i = 0; i < count; i++) {
+		if (i % every)
+			free(all[i]);
+		else
+			pins[i / every] = all[i];
+	}
+	free(all);
+}
+
 static void *churn(void *arg)
 {
 	uint64_t s = (uintptr_t)arg * 7919 + 1;
@@ -127,6 +159,8 @@ static int command(const char *line)
 		r = malloc_trim(0);
 	} else if (!strcmp(line, "refill")) {
 		refill();
+	} else if (!strcmp(line, "again")) {
+		again();
 	} else if (strcmp(line, "verify") && strcmp(line, "rss") && strcmp(line, "quit")) {
 		printf("error=unknown\n");
 		return 1;
