@@ -239,14 +239,16 @@ def test_regrowth_is_seen(heap, khugepaged):
         doc, err = trim(h.pid, "--recheck=3s")
         again = doc["recheck"]
         assert 3_000_000 <= again["after_us"] < 8_000_000
-        if again["by_khugepaged"] >= 2 * MIB:
+        # khugepaged may have begun before the first look: what it did then isn't in the sum
+        missed = abs(again["rss"] - (doc["rss_after"] + again["regrown"]))
+        if again["by_khugepaged"] >= 2 * MIB and missed < 4 * MIB:
             break
     assert again["by_khugepaged"] >= 2 * MIB, again
     # It slept all the while: nothing else can have made it grow.
     assert abs(again["regrown"] - again["by_khugepaged"]) < MIB and again["page_faults"] < 100
     assert again["thp_regrown"] >= again["by_khugepaged"]
     assert again["anon"] <= again["rss"] and again["thp"] <= again["anon"]
-    assert abs(again["rss"] - (doc["rss_after"] + again["regrown"])) < 4 * MIB
+    assert missed < 4 * MIB, (doc, again)
     for text in (doc["warning"], err):
         assert "has come back within" in text
         assert "0 in /sys/kernel/mm/transparent_hugepage/khugepaged/max_ptes_none (it is 511) stops that" in text
