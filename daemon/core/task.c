@@ -4,7 +4,6 @@
 #include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "base/text.h"
@@ -93,22 +92,14 @@ static void task_tell(struct task *t)
 
 static int receive_result(struct task *t)
 {
-	struct worker_result res = { 0 };
 	char why[WORKER_TEXT_MAX];
 	const char *fault;
-	ssize_t n;
+	int r = worker_take_result(&t->worker, &t->req, &t->result, &fault);
 
-	do
-		n = recv(t->worker.sock, &res, sizeof(res), MSG_TRUNC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0)
-		return n < 0 && errno == EAGAIN ? -EAGAIN : -EPIPE;
-	if (worker_result_check(&res, (size_t)n, &t->req, &fault) < 0) {
-		text_format(why, sizeof(why), "the worker sent %s", fault);
-		task_fail(t, WORKER_FAILED, why);
-	} else {
-		t->result = res;
-	}
+	if (r != -EBADMSG)
+		return r;
+	text_format(why, sizeof(why), "the worker sent %s", fault);
+	task_fail(t, WORKER_FAILED, why);
 	return 1;
 }
 

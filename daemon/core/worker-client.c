@@ -3,7 +3,6 @@
 
 #include <errno.h>
 #include <stdio.h>
-#include <sys/socket.h>
 
 #include "base/clock.h"
 #include "core/worker-process.h"
@@ -21,30 +20,21 @@ static void fail(const struct worker_request *req, enum worker_outcome outcome, 
 	snprintf(ret->reason, sizeof(ret->reason), "%s", reason);
 }
 
-/*
- * Takes what is there: an answer, or nothing because the worker has died.
- * MSG_TRUNC makes recv return the real length, so that too long a message is seen as such.
- */
+/* Takes what is there: an answer, or nothing because the worker has died. */
 static void receive(struct worker *w, const struct worker_request *req, struct worker_result *ret)
 {
-	struct worker_result res = { 0 };
 	char why[WORKER_TEXT_MAX];
 	const char *fault;
-	ssize_t n;
+	int r = worker_take_result(w, req, ret, &fault);
 
-	do
-		n = recv(w->sock, &res, sizeof(res), MSG_TRUNC | MSG_DONTWAIT);
-	while (n < 0 && errno == EINTR);
-	if (n <= 0) {
-		fail(req, worker_why_died(w, why) ? WORKER_TIMEOUT : WORKER_FAILED, why, ret);
+	if (r == 1)
 		return;
-	}
-	if (worker_result_check(&res, (size_t)n, req, &fault) < 0) {
+	if (r == -EBADMSG) {
 		snprintf(why, sizeof(why), "the worker sent %s", fault);
 		fail(req, WORKER_FAILED, why, ret);
 		return;
 	}
-	*ret = res;
+	fail(req, worker_why_died(w, why) ? WORKER_TIMEOUT : WORKER_FAILED, why, ret);
 }
 
 int worker_client_run_cancel(const char *path, const struct worker_request *req, int cancel_fd,

@@ -38,6 +38,13 @@ int worker_send_request(const struct worker *w, const struct worker_request *req
 /* Until it has something to say, has exited, @cancel_fd (or -1) is readable, or the deadline. 0 or -errno. */
 int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret) __must_check;
 
+/*
+ * Takes the one result that is there. 1; -EAGAIN not yet, -EPIPE it has died or hung up; -EBADMSG with what it sent
+ * instead in @ret_fault, @ret is untouched then.
+ */
+int worker_take_result(const struct worker *w, const struct worker_request *req, struct worker_result *ret,
+		       const char **ret_fault) __must_check;
+
 /* For who can't wait for its pidfd. */
 bool worker_exited(const struct worker *w);
 

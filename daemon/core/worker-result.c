@@ -1,8 +1,10 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
 #include <stdbool.h>
+#include <sys/socket.h>
 
 #include "core/worker-client.h"
+#include "core/worker-process.h"
 
 #define REMEDIES_KNOWN                                                                                      \
 	((uint32_t)(WORKER_REMEDY_COLLECT | WORKER_REMEDY_TRIM | WORKER_REMEDY_PURGE | WORKER_REMEDY_COLD | \
@@ -44,6 +46,24 @@ static const char *find_fault(const struct worker_result *res, size_t length, co
 		if (!one_known_remedy(res->steps[i].remedy))
 			return "a step with an unknown remedy";
 	return NULL;
+}
+
+int worker_take_result(const struct worker *w, const struct worker_request *req, struct worker_result *ret,
+		       const char **ret_fault)
+{
+	struct worker_result res = { 0 };
+	ssize_t n;
+
+	/* MSG_TRUNC makes recv return the real length, so that too long a message is seen as such. */
+	do
+		n = recv(w->sock, &res, sizeof(res), MSG_TRUNC | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
+	if (n <= 0)
+		return n < 0 && errno == EAGAIN ? -EAGAIN : -EPIPE;
+	if (worker_result_check(&res, (size_t)n, req, ret_fault) < 0)
+		return -EBADMSG;
+	*ret = res;
+	return 1;
 }
 
 int worker_result_check(struct worker_result *res, size_t length, const struct worker_request *req,
