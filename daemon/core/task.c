@@ -1,13 +1,13 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "core/task.h"
 
-#include <signal.h>
 #include <string.h>
 #include <sys/epoll.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "core/intake.h"
+#include "core/worker-door.h"
 
 #define US_PER_NS(ns) ((ns) / 1000)
 #define TICK_US 10000
@@ -124,11 +124,13 @@ static int receive_facts(struct task *t)
 	return r;
 }
 
-/* Takes what is there. 1 when it has answered, -EAGAIN when it may still, -EPIPE when it won't. */
+/* Takes what is there, after it has come. 1 when it has answered, -EAGAIN when it may still, -EPIPE when it won't. */
 static int task_receive(struct task *t)
 {
-	int r;
+	int r = worker_unmet(&t->worker) ? worker_meet(&t->worker) : 0;
 
+	if (r < 0)
+		return r;
 	do
 		r = t->want == TASK_ACT ? receive_result(t) : receive_facts(t);
 	while (r == 0);
@@ -144,9 +146,7 @@ static void task_timer(struct task *t, uint64_t us)
 /* Lets the target go. */
 static void task_kill(struct task *t)
 {
-	/* Not waited for yet, so neither number can belong to anybody else. */
-	(void)kill(t->worker.pid, SIGKILL);
-	(void)kill(-t->worker.pid, SIGKILL);
+	worker_kill(&t->worker);
 	t->killed = true;
 	task_timer(t, US_PER_NS(WORKER_REAP_NS));
 }
@@ -160,12 +160,12 @@ static void task_end(struct task *t)
 	t->answer = sd_event_source_disable_unref(t->answer);
 	/* Already told, or answered in its last moment. */
 	if (t->fn && !task_answered(t) && task_receive(t) != 1) {
+		const bool cut = t->killed && !t->deaf, came = !worker_unmet(&t->worker);
 		const bool late = worker_why_died(&t->worker, why);
 
-		if (t->killed && !t->deaf)
-			task_fail(t, WORKER_TIMEOUT, "no answer in time: the worker was killed and the target let go");
-		else
-			task_fail(t, late ? WORKER_TIMEOUT : WORKER_FAILED, why);
+		if (cut && came)
+			text_format(why, sizeof(why), "no answer in time: the worker was killed and the target let go");
+		task_fail(t, cut || late ? WORKER_TIMEOUT : WORKER_FAILED, why);
 	}
 	task_close(t);
 	task_unlink(t);
@@ -196,6 +196,22 @@ static int task_on_tick(sd_event_source *source, uint64_t usec, void *arg)
 	return sd_event_source_set_enabled(source, SD_EVENT_ONESHOT);
 }
 
+/* 0 as well for one that hasn't come yet: its first message brings what can be waited for. */
+static int task_watch_exit(struct task *t)
+{
+	sd_event *e = t->all->event;
+	int r;
+
+	if (t->exit || worker_unmet(&t->worker))
+		return 0;
+	if (t->worker.pidfd >= 0)
+		r = sd_event_add_io(e, &t->exit, t->worker.pidfd, EPOLLIN, task_on_exit, t);
+	else
+		r = sd_event_add_time_relative(e, &t->exit, CLOCK_MONOTONIC, TICK_US, 0, task_on_tick, t);
+	/* An answer before its sender's exit. */
+	return r < 0 ? r : sd_event_source_set_priority(t->exit, SD_EVENT_PRIORITY_NORMAL + 1);
+}
+
 static int task_on_answer(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct task *t = arg;
@@ -203,6 +219,11 @@ static int task_on_answer(sd_event_source *source, int fd, uint32_t revents, voi
 
 	(void)fd;
 	(void)revents;
+	/* Nobody came, or one whose end we wouldn't see. */
+	if ((worker_unmet(&t->worker) && r != -EAGAIN) || task_watch_exit(t) < 0) {
+		task_end(t);
+		return 0;
+	}
 	if (r == -EAGAIN)
 		return 0;
 	/* What is left is its exit, for which it has a moment, unless the rest of its answer isn't wanted. */
@@ -244,15 +265,9 @@ static int task_watch(struct task *t)
 	const uint64_t deadline_us = t->req.timeout_us + US_PER_NS(WORKER_GRACE_NS);
 	int r;
 
-	if (t->worker.pidfd >= 0)
-		r = sd_event_add_io(e, &t->exit, t->worker.pidfd, EPOLLIN, task_on_exit, t);
-	else
-		r = sd_event_add_time_relative(e, &t->exit, CLOCK_MONOTONIC, TICK_US, 0, task_on_tick, t);
+	r = task_watch_exit(t);
 	if (r >= 0)
 		r = sd_event_add_io(e, &t->answer, t->worker.sock, EPOLLIN, task_on_answer, t);
-	/* An answer before its sender's exit. */
-	if (r >= 0)
-		r = sd_event_source_set_priority(t->exit, SD_EVENT_PRIORITY_NORMAL + 1);
 	if (r >= 0)
 		r = sd_event_add_time_relative(e, &t->timer, CLOCK_MONOTONIC, deadline_us, 0, task_on_time, t);
 	return r < 0 ? r : 0;

@@ -13,6 +13,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "core/worker-door.h"
 
 #define SPAWN_NS 1000000000ull /* for a child to execute the worker, far more than it takes */
 #define SLICE_NS 10000000ull /* how often to look for its exit where pidfds don't work */
@@ -36,7 +37,7 @@ static int worker_wait(const struct worker *w, struct pollfd *fds, nfds_t n, uin
 		struct timespec left;
 		int r;
 
-		if (w->pidfd < 0)
+		if (w->pidfd < 0 && !w->stranger)
 			until = MIN(until, now + SLICE_NS);
 		left = clock_remaining(until);
 		r = ppoll(fds, n, &left, NULL);
@@ -44,31 +45,55 @@ static int worker_wait(const struct worker *w, struct pollfd *fds, nfds_t n, uin
 			return 1;
 		if (r < 0 && errno != EINTR)
 			return -errno;
-		if (w->pidfd < 0 && worker_exited(w))
+		if (w->pidfd < 0 && !w->stranger && worker_exited(w))
 			return 1;
 		if (!r && now >= deadline_ns)
 			return 0;
 	}
 }
 
+void worker_kill(const struct worker *w)
+{
+	if (worker_unmet(w)) {
+		/* It will find nobody at the other end, and do nothing. */
+		(void)shutdown(w->sock, SHUT_RDWR);
+	} else if (w->stranger) {
+		/* Its service, whose main process it is, ends with it. */
+		(void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
+	} else {
+		/* Not waited for yet, so neither number can belong to anybody else. */
+		(void)kill(w->pid, SIGKILL);
+		(void)kill(-w->pid, SIGKILL);
+	}
+}
+
+static int reap(const struct worker *w)
+{
+	int status;
+	pid_t r;
+
+	do
+		r = waitpid(w->pid, &status, WNOHANG);
+	while (r < 0 && errno == EINTR);
+	return r == w->pid ? status : -1;
+}
+
 int worker_end(struct worker *w, uint64_t grace_ns)
 {
 	struct pollfd fd;
 	int status = -1;
-	pid_t r;
 
+	/* It may have come in the last moment. */
+	if (worker_unmet(w) && w->sock >= 0 && worker_meet(w) < 0)
+		status = WORKER_NO_STATUS;
 	if (w->pid > 0) {
 		if (grace_ns)
 			(void)worker_wait(w, &fd, 1, clock_ns() + grace_ns);
-		/* Not waited for yet, so neither number can belong to anybody else. */
-		(void)kill(w->pid, SIGKILL);
-		(void)kill(-w->pid, SIGKILL);
-		(void)worker_wait(w, &fd, 1, clock_ns() + WORKER_REAP_NS);
-		do
-			r = waitpid(w->pid, &status, WNOHANG);
-		while (r < 0 && errno == EINTR);
-		if (r != w->pid)
-			status = -1;
+		worker_kill(w);
+		if (worker_wait(w, &fd, 1, clock_ns() + WORKER_REAP_NS) == 1 && w->stranger)
+			status = WORKER_NO_STATUS;
+		else if (!w->stranger)
+			status = reap(w);
 		w->pid = 0;
 	}
 	closep(&w->pidfd);
@@ -153,6 +178,8 @@ int worker_start(struct worker *w, const char *path, int null)
 	_cleanup_close_ int theirs = -1, report = -1, verdict = -1;
 	int fds[2], r;
 
+	if (worker_is_door(path))
+		return worker_knock(w, path);
 	if (socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds) < 0)
 		return -errno;
 	w->sock = fds[0];
@@ -174,10 +201,11 @@ int worker_start(struct worker *w, const char *path, int null)
 	return spawn_verdict(w, verdict);
 }
 
-int worker_send_request(const struct worker *w, const struct worker_request *req)
+int worker_send_request(struct worker *w, const struct worker_request *req)
 {
 	ssize_t n;
 
+	w->late_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US;
 	/* Not blocking: the buffer is empty and larger than a request. */
 	do
 		n = send(w->sock, req, sizeof(*req), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -185,17 +213,23 @@ int worker_send_request(const struct worker *w, const struct worker_request *req
 	return n < 0 ? -errno : 0;
 }
 
-int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret)
+int worker_wait_answer(struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret)
 {
 	struct pollfd fds[] = {
 		{ .fd = -1 },
 		{ .fd = w->sock, .events = POLLIN },
 		{ .fd = cancel_fd, .events = POLLIN },
 	};
-	int r = worker_wait(w, fds, ARRAY_SIZE(fds), deadline_ns);
+	int r;
 
+	do
+		r = worker_wait(w, fds, ARRAY_SIZE(fds), deadline_ns);
+	while (r > 0 && fds[1].revents && worker_unmet(w) && worker_meet(w) == 0);
 	if (r < 0)
 		return r;
+	/* What a stranger says that isn't a worker is no answer. */
+	if (r > 0 && fds[1].revents && worker_unmet(w))
+		closep(&w->sock);
 	/* An answer counts also when it is cancelled or has died at the same time. */
 	if (!r)
 		*ret = WAKE_DEADLINE;
@@ -209,9 +243,13 @@ int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_
 /* Killing it lets the target go, but a worker in an uninterruptible sleep dies only after that. */
 void worker_why_given_up(struct worker *w, const char *what, char *why)
 {
+	const bool unmet = worker_unmet(w);
 	pid_t pid = w->pid;
+	int status = worker_end(w, 0);
 
-	if (worker_end(w, 0) != -1)
+	if (unmet)
+		snprintf(why, WORKER_TEXT_MAX, "%s: no worker came", what);
+	else if (status != -1)
 		snprintf(why, WORKER_TEXT_MAX, "%s: the worker was killed and the target let go", what);
 	else
 		snprintf(why, WORKER_TEXT_MAX,
@@ -220,17 +258,22 @@ void worker_why_given_up(struct worker *w, const char *what, char *why)
 
 bool worker_why_died(struct worker *w, char *why)
 {
+	const bool unmet = worker_unmet(w);
 	int status = worker_end(w, WORKER_REAP_NS);
+	const bool known = status != -1 && status != WORKER_NO_STATUS;
 	/* The alarm that it sets itself for some time after its deadline: a thread got no CPU to stop on. */
-	const bool late = status != -1 && WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM;
+	const bool late = known ? WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM :
+				  status == WORKER_NO_STATUS && clock_ns() >= w->late_ns;
 
-	if (late)
+	if (unmet)
+		snprintf(why, WORKER_TEXT_MAX, "no worker came: systemctl status reclaim-worker may say why");
+	else if (late)
 		snprintf(why, WORKER_TEXT_MAX,
 			 "it did not stop in time, the machine is too busy: the worker has ended and let it go");
-	else if (status != -1 && WIFSIGNALED(status))
+	else if (known && WIFSIGNALED(status))
 		snprintf(why, WORKER_TEXT_MAX, "the worker was killed by signal %d before it answered",
 			 WTERMSIG(status));
-	else if (status != -1 && WIFEXITED(status))
+	else if (known && WIFEXITED(status))
 		snprintf(why, WORKER_TEXT_MAX, "the worker exited with status %d without an answer",
 			 WEXITSTATUS(status));
 	else

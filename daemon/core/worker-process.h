@@ -18,7 +18,11 @@
 struct worker {
 	pid_t pid; /* 0: none, or waited for already */
 	int pidfd, sock; /* pidfd: -1 also where a sandbox or an emulator has none */
+	bool stranger; /* no child of ours: worker-door.h; without a pidfd it hasn't come yet */
+	uint64_t late_ns; /* its own deadline */
 };
+
+#define WORKER_NO_STATUS (-2)
 
 /* Why waiting ended. */
 enum worker_wake { WAKE_READY, WAKE_DEADLINE, WAKE_CANCEL };
@@ -29,14 +33,18 @@ enum worker_wake { WAKE_READY, WAKE_DEADLINE, WAKE_CANCEL };
  */
 int worker_open_null(void) __must_check;
 
-/* @w: zeroed, with -1 for the fds; worker_donep() ends it whatever became of this. 0 or -errno. */
+/*
+ * @path: the worker's program, or the socket where one is to be had. @w:
+ * zeroed, with -1 for the fds; worker_donep() ends it whatever became of this.
+ * 0 or -errno.
+ */
 int worker_start(struct worker *w, const char *path, int null) __must_check;
 
 /* 0; -EPIPE when it has died already; -errno. */
-int worker_send_request(const struct worker *w, const struct worker_request *req) __must_check;
+int worker_send_request(struct worker *w, const struct worker_request *req) __must_check;
 
 /* Until it has something to say, has exited, @cancel_fd (or -1) is readable, or the deadline. 0 or -errno. */
-int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret) __must_check;
+int worker_wait_answer(struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret) __must_check;
 
 /*
  * Takes the one result that is there. 1; -EAGAIN not yet, -EPIPE it has died or hung up; -EBADMSG with what it sent
@@ -45,14 +53,24 @@ int worker_wait_answer(const struct worker *w, int cancel_fd, uint64_t deadline_
 int worker_take_result(const struct worker *w, const struct worker_request *req, struct worker_result *ret,
 		       const char **ret_fault) __must_check;
 
-/* For who can't wait for its pidfd. */
+/* For who can't wait for the pidfd of a child. */
 bool worker_exited(const struct worker *w);
+
+/* Asked for at a door, and not there yet: its first message comes before its pidfd is known. */
+static inline bool worker_unmet(const struct worker *w)
+{
+	return w->stranger && w->pidfd < 0;
+}
+
+/* At once, with whatever it started; lets its target go. Its exit is still to be waited for. */
+void worker_kill(const struct worker *w);
 
 /*
  * Ends the worker and whatever it started (it leads its own process group) and
  * waits for it, but not for ever: one that sits in an uninterruptible sleep is
  * left to init. @grace_ns: how long it may take to exit by itself.
- * Returns its wait status, -1 when there is none or it is still there.
+ * Returns its wait status; WORKER_NO_STATUS when it is gone but no child of
+ * ours; -1 when there is none or it is still there.
  */
 int worker_end(struct worker *w, uint64_t grace_ns);
 void worker_donep(struct worker *w);

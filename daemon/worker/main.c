@@ -1,13 +1,15 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
-/* reclaim-worker: started by reclaimctl or the daemon for one target, see reclaim/worker.h. */
+/* reclaim-worker: started by reclaimctl, the daemon or the service manager for one target, see reclaim/worker.h. */
 #include <errno.h>
 #include <signal.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/time.h>
 
+#include "worker/door.h"
 #include "worker/explain.h"
 #include "worker/injector.h"
 
@@ -62,14 +64,32 @@ static int reclaim(const struct worker_request *req)
 	return send(WORKER_FD, &result, sizeof(result), MSG_NOSIGNAL) == sizeof(result) ? 0 : -EPIPE;
 }
 
+/* 0: go on as a worker; else an exit status in *ret_status. */
+static bool serve(int *ret_status)
+{
+	int r = door_serve();
+
+	if (r == 0)
+		return true;
+	/* A client that didn't wait is none of ours to complain about. */
+	*ret_status = r == -EPIPE ? 0 : 2;
+	if (r == -EBADF)
+		(void)fprintf(stderr, "reclaim-worker: --serve needs a listening socket from a service manager\n");
+	else if (r != -EPIPE)
+		(void)fprintf(stderr, "reclaim-worker: nobody is served: %s\n", strerror(-r));
+	return false;
+}
+
 int main(int argc, char **argv)
 {
 	struct worker_request req;
 	int r;
 
-	(void)argv;
-	if (argc > 1) {
-		(void)fprintf(stderr, "reclaim-worker: takes no arguments; it is started by reclaimctl\n");
+	if (argc == 2 && !strcmp(argv[1], "--serve")) {
+		if (!serve(&r))
+			return r;
+	} else if (argc > 1) {
+		(void)fprintf(stderr, "reclaim-worker: takes only --serve; it is started by reclaimctl and reclaimd\n");
 		return 2;
 	}
 	r = request_receive(&req);

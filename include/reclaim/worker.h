@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
  * The contract between reclaim-worker and whoever starts it (reclaimctl now,
- * the daemon later).
+ * the daemon).
  *
  * The client starts the worker with one end of a SOCK_SEQPACKET socketpair as
  * fd WORKER_FD, sends exactly one struct worker_request, and receives exactly
@@ -9,6 +9,11 @@
  * facts only; then the worker exits. A message whose length,
  * magic or version is not exactly right is refused. Texts are NUL-terminated;
  * a receiver puts the NUL there itself before it believes it.
+ *
+ * Or a client connects to the socket of "reclaim-worker --serve", which forks a
+ * worker for each. Then a struct worker_hello comes before everything else,
+ * with a pidfd of the worker (SCM_RIGHTS); the worker does nothing before that
+ * was sent, serves nobody of another uid, and ends when the client hangs up.
  *
  * The client owns the last deadline: when no result came by timeout_us plus a
  * grace, it kills the worker, which is safe for the target at any moment.
@@ -69,6 +74,12 @@ struct worker_request {
 	uint32_t op; /* enum worker_op */
 	uint64_t timeout_us; /* for the whole operation; 1 ms .. 1 h */
 	uint64_t max_stop_us; /* refuse when a stop is expected to be longer; 0: no limit */
+};
+
+struct worker_hello {
+	uint32_t magic, version;
+	int32_t pid; /* as the worker sees itself; for messages, signals go by the pidfd */
+	uint32_t unused;
 };
 
 struct worker_step {

@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What reclaimd.service takes away isn't needed, and what it leaves is.
+"""What reclaim-worker.service takes away isn't needed, and what it leaves is.
 
-The unit is tried with reclaimctl in the daemon's place, which starts the same worker: once as it is, on programs of
+The unit is tried with reclaimctl in the server's place, which starts the same worker: once as it is, on programs of
 every kind, then without each of its capabilities.
 """
 
@@ -11,7 +11,7 @@ from pathlib import Path
 
 from guest import CTL, Tap, Victim, comment, run
 
-UNIT = Path("/usr/local/lib/systemd/system/reclaimd.service")
+UNIT = Path("/usr/local/lib/systemd/system/reclaim-worker.service")
 PROBE = "reclaim-probe.service"
 FILTERED = ["SystemCallFilter=@system-service", "RestrictAddressFamilies=AF_UNIX", "MemoryDenyWriteExecute=yes",
             "PrivateTmp=yes", "ProtectSystem=strict", "ProtectHome=yes", "PrivateUsers=yes"]
@@ -21,7 +21,7 @@ BLOAT = ["/tests/bloat", "blocks=100000"]
 def probe_unit(caps=None):
     """The unit's own text, but for what it starts and when."""
     text = UNIT.read_text()
-    start = r"Type|NotifyAccess|WatchdogSec|Restart|RestartSec|ExecReload|ExecStart|WantedBy|\[Install\]"
+    start = r"Requires|PartOf|ExecStart|KillSignal|SuccessExitStatus"
     text = re.sub(rf"(?m)^({start}).*\n", "", text)
     text = re.sub(r"(?m)^ExecPaths=", f"ExecPaths={CTL} /usr/bin/cat ", text)
     if caps is not None:
