@@ -103,6 +103,7 @@ int target_open(int piddir, struct target *ret)
 		return errno == ENOENT ? -ESRCH : -errno;
 	/* Without it no heap can be read, but a stack can. */
 	t.fds.pagemap_fd = openat(piddir, "pagemap", O_RDONLY | O_CLOEXEC);
+	t.smaps_fd = openat(piddir, "smaps", O_RDONLY | O_CLOEXEC);
 	t.exe_fd = target_open_exe(piddir);
 	r = maps_read(piddir, TARGET_MAPS_MAX, &t.maps);
 	if (r == 0)
@@ -125,6 +126,7 @@ void target_close(struct target *t)
 	maps_done(&t->maps);
 	closep(&t->fds.mem_fd);
 	closep(&t->fds.pagemap_fd);
+	closep(&t->smaps_fd);
 	closep(&t->exe_fd);
 	free(t->threads);
 	t->threads = NULL;

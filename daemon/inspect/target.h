@@ -30,6 +30,7 @@ struct target {
 	struct modules mods;
 	struct remote_fds fds;
 	int exe_fd; /* the program's file; -1 when it can't be opened */
+	int smaps_fd; /* nobody has read of it yet; -1 when it can't be opened */
 	struct target_thread *threads; /* as of the opening; some may have gone, others come */
 	size_t n_threads;
 	struct remote mem;
@@ -38,7 +39,10 @@ struct target {
 	uint64_t at_entry; /* _start of the program */
 };
 
-#define TARGET_CLOSED { .fds = { .mem_fd = -1, .pagemap_fd = -1 }, .exe_fd = -1 }
+#define TARGET_CLOSED                                                                   \
+	{                                                                               \
+		.fds = { .mem_fd = -1, .pagemap_fd = -1 }, .exe_fd = -1, .smaps_fd = -1 \
+	}
 
 /* 0, -ESRCH, -EACCES or -EPERM (not permitted), -errno. */
 int target_open(int piddir, struct target *ret) __must_check;
