@@ -70,6 +70,9 @@ void ledger_slot_fill(struct ledger_slot *s, const struct ledger_record *rec, ui
 		.stopped_us = rec->stopped_us,
 		.duration_us = rec->duration_us,
 		.after_us = rec->after_us,
+		.swapped = rec->swapped,
+		.swap = rec->swap,
+		.faults = rec->faults,
 	};
 	COPY_TEXT(s->boot_id, rec->boot_id);
 	COPY_TEXT(s->reason, rec->reason);
@@ -108,6 +111,9 @@ void ledger_slot_read(const struct ledger_slot *s, struct ledger_record *ret)
 		.stopped_us = s->stopped_us,
 		.duration_us = s->duration_us,
 		.after_us = s->after_us,
+		.swapped = s->swapped,
+		.swap = s->swap,
+		.faults = s->faults,
 	};
 	COPY_TEXT(ret->boot_id, s->boot_id);
 	COPY_TEXT(ret->reason, s->reason);

@@ -23,7 +23,9 @@ struct ledger_slot {
 	int64_t freed;
 	uint64_t rss_before, rss_after, stopped_us, duration_us, after_us;
 	char boot_id[33], reason[24], comm[65], exe[LEDGER_NAME], unit[LEDGER_NAME], words[LEDGER_WORDS];
-	char spare[86]; /* zeros */
+	char pad[6]; /* zeros */
+	uint64_t swapped, swap, faults; /* zeros in what older versions wrote */
+	char spare[56]; /* zeros */
 };
 
 _Static_assert(sizeof(struct ledger_slot) == LEDGER_SLOT, "a ledger slot is a file format");

@@ -90,6 +90,11 @@ static void say_action(const struct ledger_record *rec, char *buf, size_t size)
 		text_append(buf, size, ", predicted ");
 		add_size(rec->predicted, buf, size);
 	}
+	if (rec->swapped) {
+		text_append(buf, size, "; ");
+		add_size(rec->swapped, buf, size);
+		text_append(buf, size, " moved to swap, not freed");
+	}
 	if (rec->stopped_us && rec->stopped_us != LEDGER_UNKNOWN)
 		text_append(buf, size, ", stopped for %s", format_time_us(rec->stopped_us, shown, sizeof(shown)));
 }
@@ -106,6 +111,11 @@ static void say_check(const struct ledger_record *rec, char *buf, size_t size)
 	add_freed(rec->freed, buf, size);
 	text_append(buf, size, " of ");
 	add_size(rec->predicted, buf, size);
+	if (rec->swapped) {
+		text_append(buf, size, "; ");
+		add_size(rec->swapped, buf, size);
+		text_append(buf, size, " is back from swap");
+	}
 }
 
 static void say_start(const struct ledger_record *rec, char *buf, size_t size)

@@ -58,6 +58,11 @@ struct ledger_record {
 	uint64_t rss_before, rss_after; /* bytes, LEDGER_UNKNOWN */
 	uint64_t stopped_us, duration_us;
 	uint64_t after_us; /* of LEDGER_CHECK */
+	/*
+	 * Of a pageout, bytes: what it moved to swap, and what the process had in swap then. Of its checks: what of
+	 * that has come back, and what is in swap now. faults: major ones of the process so far.
+	 */
+	uint64_t swapped, swap, faults;
 };
 
 struct ledger;

@@ -7,9 +7,10 @@ import zlib
 KINDS = "start stop leave look would begin action check reload pressure".split()
 UNKNOWN = 2**64 - 1
 SLOT = 1024
-FORMAT = "<QQQIiQIIQqQQQQQ33s24s65s256s256s192s86x"
+FORMAT = "<QQQIiQIIQqQQQQQ33s24s65s256s256s192s6xQQQ56x"
 FIELDS = ("seq real_us boot_us kind pid start_time uid remedies predicted freed rss_before rss_after stopped_us "
-          "duration_us after_us boot_id reason comm exe unit words").split()
+          "duration_us after_us boot_id reason comm exe unit words swapped swap faults").split()
+TEXTS = ("boot_id", "reason", "comm", "exe", "unit", "words")
 DEFAULTS = dict(pid=0, uid=0xffffffff, boot_id="f" * 32, predicted=UNKNOWN, rss_before=UNKNOWN, rss_after=UNKNOWN)
 
 
@@ -17,7 +18,7 @@ def slot(seq, kind, **fields):
     """One record as it lies on disk."""
     v = {**DEFAULTS, "real_us": 1_700_000_000_000_000 + seq * 1_000_000, **fields,
          "seq": seq, "kind": KINDS.index(kind) + 1}
-    row = [v.get(f, b"" if f in FIELDS[-6:] else 0) for f in FIELDS]
+    row = [v.get(f, b"" if f in TEXTS else 0) for f in FIELDS]
     body = struct.pack(FORMAT, *(x.encode() if isinstance(x, str) else x for x in row))
     return struct.pack("<II", 0x314c4352, zlib.crc32(body)) + body
 
