@@ -9,23 +9,28 @@ from collections import namedtuple
 
 import judge
 
-MAGIC, VERSION = 0x726C636D, 2
+MAGIC, VERSION = 0x726C636D, 3
 WORKER_FD = 3
-TRIM = 1 << 1
+TRIM, COLD, PAGEOUT = 1 << 1, 1 << 3, 1 << 4
 DRY_RUN, FORCE = 1, 2
 RECLAIMED, NOTHING, REFUSED, FAILED, TIMEOUT, DENIED, GONE, WOULD = range(1, 9)
-REQUEST = struct.Struct("<IIiIQIIQQ")
+REQUEST = struct.Struct("<IIiIQIIQQIIQQQQ4096s")
+UNKNOWN, AGES, QUIET = range(3)  # how idle memory is known
 HEAD = struct.Struct("<IIiIQQQqQII256s256s")
-STEP = 312
-RESULT_SIZE = HEAD.size + 8 * STEP
+STEP = struct.Struct("<IIQqqqQQQ256s")
+RESULT_SIZE = HEAD.size + 8 * STEP.size
 
 Result = namedtuple("Result", "magic version pid outcome start_time rss_before rss_after freed stopped_us_max nsteps "
-                              "comm reason")
+                              "comm reason steps")
+Step = namedtuple("Step", "remedy has_predicted predicted freed swapped zeroes stopped_us duration_us call_us detail")
 
 
 def request(pid, magic=MAGIC, version=VERSION, flags=0, start_time=0, remedies=TRIM, timeout_us=2000000,
-            max_stop_us=0):
-    return REQUEST.pack(magic, version, pid, flags, start_time, remedies, 0, timeout_us, max_stop_us)
+            max_stop_us=0, idle=UNKNOWN, ranges=(), idle_us=0, cpu_ticks=0, max_bytes=0, swap_keep=0):
+    """@ranges: pairs of addresses, of what has been idle."""
+    return REQUEST.pack(magic, version, pid, flags, start_time, remedies, 0, timeout_us, max_stop_us, idle, len(ranges),
+                        idle_us, cpu_ticks, max_bytes, swap_keep,
+                        b"".join(struct.pack("<QQ", *r) for r in ranges[:256]))
 
 
 class Worker:
@@ -68,7 +73,9 @@ class Worker:
         assert len(data) == RESULT_SIZE, len(data)
         got = HEAD.unpack_from(data)
         text = [t.split(b"\0")[0].decode(errors="replace") for t in got[-2:]]
-        return Result(*got[:10], *text)
+        steps = [Step(*STEP.unpack_from(data, HEAD.size + i * STEP.size)) for i in range(got[9])]
+        return Result(*got[:10], *text, [s._replace(detail=s.detail.split(b"\0")[0].decode(errors="replace"))
+                                         for s in steps])
 
     def kill(self, group=True):
         """kill -9, the whole group or only the first process."""

@@ -71,6 +71,7 @@ static const struct shape_member step_members[] = {
 	BIT(struct worker_step, remedy, "remedy", shape_remedy_name, SHAPE_REMEDIES),
 	U64(struct worker_step, predicted, "predicted"),
 	I64(struct worker_step, freed, "freed"),
+	I64(struct worker_step, swapped, "swapped"),
 	I64(struct worker_step, zeroes, "zeroes"),
 	U64(struct worker_step, stopped_us, "stopped_us"),
 	U64(struct worker_step, duration_us, "duration_us"),
@@ -262,5 +263,8 @@ static const struct shape_member record_members[] = {
 	U64(struct ledger_record, stopped_us, "stopped_us"),
 	U64(struct ledger_record, duration_us, "duration_us"),
 	U64(struct ledger_record, after_us, "after_us"),
+	U64(struct ledger_record, swapped, "swapped"),
+	U64(struct ledger_record, swap, "swap"),
+	U64(struct ledger_record, faults, "faults"),
 };
 const struct shape shape_record = SHAPE(record_members, struct ledger_record);

@@ -358,7 +358,11 @@ static int print_remedies(const struct page *p)
 			text_format(rows[i].range, sizeof(rows[i].range), "%s..%s",
 				    size_text(r->lower, sizes[0], sizeof(sizes[0])),
 				    size_text(r->upper, sizes[1], sizeof(sizes[1])));
-		if (r->possible && r->deep != EXPLAIN_UNKNOWN)
+		if (r->possible && (r->remedy == WORKER_REMEDY_PAGEOUT || r->remedy == WORKER_REMEDY_COLD))
+			text_format(rows[i].deep, sizeof(rows[i].deep), "%s",
+				    r->remedy == WORKER_REMEDY_COLD ? "what is idle is the first to go then" :
+								      "of what is idle; to swap, not freed");
+		else if (r->possible && r->deep != EXPLAIN_UNKNOWN)
 			text_format(rows[i].deep, sizeof(rows[i].deep), "depth deep adds %s",
 				    size_text(r->deep, sizes[0], sizeof(sizes[0])));
 		order[i] = &rows[i];

@@ -93,6 +93,7 @@ static void ask_worker(const struct explain_opts *o, struct explanation *e)
 		.pid = e->proc.pid,
 		.start_time = e->proc.start_time,
 		.op = WORKER_OP_EXPLAIN,
+		.flags = WORKER_F_OUTSIDE,
 		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
 	};
 	struct explain_head *h = &e->answer.head;

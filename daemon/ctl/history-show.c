@@ -99,6 +99,15 @@ static void cell_rss(const struct column *c, const void *row, struct cell *ret)
 	ret->kind = rec->pid && ret->number != LEDGER_UNKNOWN ? CELL_SIZE : CELL_NONE;
 }
 
+/* Of a pageout and of its checks: only these know anything of it. */
+static void cell_swap(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ledger_record *rec = record_of(row);
+
+	if (rec->faults || rec->swap || rec->swapped)
+		cell_u64(c, row, ret);
+}
+
 #define AT(member) offsetof(struct row, rec.member)
 #define NUM COLUMN_RIGHT
 #define CUT COLUMN_TRUNC
@@ -129,6 +138,9 @@ static const struct column columns[] = {
 	{ "STOPPED", "stopped_us", 0, NUM, "how long it was stopped", cell_of_action, AT(stopped_us) },
 	{ "DURATION", "duration_us", 0, JSON, "how long it took", cell_of_action, AT(duration_us) },
 	{ "AFTER", "after_us", 0, NUM, "how long after the action", cell_after, AT(after_us) },
+	{ "SWAPPED", "swapped", 0, JSON, "moved to swap; of a check, what is back", cell_swap, AT(swapped) },
+	{ "SWAP", "swap", 0, JSON, "in swap then", cell_swap, AT(swap) },
+	{ "FAULTS", "faults", 0, JSON, "major page faults until then", cell_swap, AT(faults) },
 	{ "WORDS", "words", 0.3, COLUMN_WRAP, "in words", cell_chars, AT(words) },
 };
 

@@ -174,7 +174,7 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 		return ctl_fail(ctl, CTL_USAGE, "%s: unexpected argument '%s'", v->name,
 				escape_text(args[v->max_args], shown, sizeof(shown)));
 	if (ctl->source_choice == CTL_SOURCE_NETLINK && !v->needs_facts)
-		return ctl_fail(ctl, CTL_USAGE, "%s: --source=netlink is for ps and regions", v->name);
+		return ctl_fail(ctl, CTL_USAGE, "%s: --source=netlink is for ps, regions and trim", v->name);
 	if (v->needs_proc) {
 		r = proc = procfs_open_root("/proc");
 		if (r >= 0)

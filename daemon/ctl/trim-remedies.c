@@ -10,11 +10,9 @@
 static const struct remedy {
 	const char *name;
 	uint32_t bit; /* enum worker_remedy */
-	bool available;
 } remedies[] = {
-	{ "collect", WORKER_REMEDY_COLLECT, true }, { "trim", WORKER_REMEDY_TRIM, true },
-	{ "purge", WORKER_REMEDY_PURGE, true },     { "cold", WORKER_REMEDY_COLD, false },
-	{ "pageout", WORKER_REMEDY_PAGEOUT, false },
+	{ "collect", WORKER_REMEDY_COLLECT }, { "trim", WORKER_REMEDY_TRIM },	    { "purge", WORKER_REMEDY_PURGE },
+	{ "cold", WORKER_REMEDY_COLD },	      { "pageout", WORKER_REMEDY_PAGEOUT },
 };
 
 static const struct remedy *find(const char *name, size_t len)
@@ -71,12 +69,4 @@ const char *trim_remedy_name(uint32_t bit)
 		if (remedies[i].bit == bit)
 			return remedies[i].name;
 	return "?";
-}
-
-const char *trim_remedy_missing(uint32_t bits)
-{
-	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
-		if ((bits & remedies[i].bit) && !remedies[i].available)
-			return remedies[i].name;
-	return NULL;
 }

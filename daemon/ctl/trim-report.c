@@ -127,6 +127,7 @@ static void json_step(struct json *j, const struct worker_step *s)
 	else
 		json_null(j, "predicted");
 	json_i64(j, "freed", s->freed);
+	json_i64(j, "swapped", s->swapped);
 	json_i64(j, "zeroes", s->zeroes);
 	json_u64(j, "stopped_us", s->stopped_us);
 	json_u64(j, "duration_us", s->duration_us);
@@ -250,13 +251,18 @@ static int report_steps(const struct trim_row *row)
 	errno = 0;
 	for (uint32_t i = 0; i < res->nsteps; i++) {
 		const struct worker_step *s = &res->steps[i];
-		char predicted[24] = "-", freed[32], stopped[32], detail[WORKER_TEXT_MAX * 4];
+		char predicted[24] = "-", freed[32], swapped[64] = "", size[24], stopped[32];
+		char detail[WORKER_TEXT_MAX * 4];
 
 		if (s->has_predicted)
 			format_size(s->predicted, predicted, sizeof(predicted));
+		/* Of what is no longer resident this isn't gone. */
+		if (s->swapped > 0 && s->remedy == WORKER_REMEDY_PAGEOUT)
+			snprintf(swapped, sizeof(swapped), ", to swap %s",
+				 format_size((uint64_t)s->swapped, size, sizeof(size)));
 		escape_text(s->detail, detail, sizeof(detail));
-		printf("%s%-8s predicted %s, freed %s, stopped %s%s%s\n", i ? "" : "\n", trim_remedy_name(s->remedy),
-		       predicted, signed_size(s->freed, freed, sizeof(freed)),
+		printf("%s%-8s predicted %s, freed %s%s, stopped %s%s%s\n", i ? "" : "\n", trim_remedy_name(s->remedy),
+		       predicted, signed_size(s->freed, freed, sizeof(freed)), swapped,
 		       format_time_us(s->stopped_us, stopped, sizeof(stopped)), *detail ? ": " : "", detail);
 	}
 	report_aftermath(row);

@@ -11,12 +11,13 @@
 #include "ctl/bus-client.h"
 #include "ctl/interrupt.h"
 #include "ctl/pids.h"
-#include "ctl/trim.h"
+#include "ctl/trim-idle.h"
 #include "sense/proc.h"
 
 #define TIMEOUT_DEFAULT_US 10000000ull
 #define TIMEOUT_MIN_US 1000ull
 #define TIMEOUT_MAX_US 3600000000ull
+#define IDLE_MAX_US (24 * TIMEOUT_MAX_US)
 
 static const char *const advice_choices[] = { "dontneed", "free", NULL };
 static const char *const depth_choices[] = { "auto", "normal", "deep", NULL };
@@ -36,8 +37,8 @@ static const struct option_spec trim_options[] = {
 	  option_flag, AT(all), NULL, NULL },
 	{ "min", 0, "SIZE", "Of a group only those with so much anonymous memory (--all: 10M)", option_size, AT(min),
 	  "a size such as 64M", NULL },
-	{ "remedy", 0, "LIST", "What to do: auto (what pays), or some of collect, trim, purge", option_text,
-	  AT(remedies), "a list of remedies", NULL },
+	{ "remedy", 0, "LIST", "What to do: auto (what pays), or some of collect, trim, purge, cold, pageout",
+	  option_text, AT(remedies), "a list of remedies", NULL },
 	{ "dry-run", 0, NULL, "Say what would happen; the target is never stopped", option_flag, AT(dry_run), NULL,
 	  NULL },
 	{ "max-stop", 0, "TIME", "Longest pause: purge aims at it, trim is refused when it expects more", option_time,
@@ -48,16 +49,18 @@ static const struct option_spec trim_options[] = {
 	{ "depth", 0, "DEPTH", "For purge: auto, normal, deep", option_choice, AT(depth), NULL, depth_choices },
 	{ "recheck", 0, "TIME", "Look again after that, once for all: has memory come back? Up to 1h", option_time,
 	  AT(recheck), "a time such as 30s", NULL },
+	{ "idle", 0, "TIME", "For cold, pageout: what was idle for so long (2min; without module 10s)", option_time,
+	  AT(idle), "a time such as 2min", NULL },
 	{ "force", 0, NULL, "Allow pid 1", option_flag, AT(force), NULL, NULL },
 };
 
 struct trim {
 	struct worker_request req;
-	const char *missing; /* remedy that this version has not, or NULL */
 	bool group, progress;
 	pid_t *pids;
 	size_t npids;
 	struct trim_targets targets;
+	struct trim_idle idle; /* for remedies that ask for it */
 	struct trim_row *results;
 	size_t nresults;
 	int root; /* "/" */
@@ -72,6 +75,7 @@ static void trim_donep(struct trim *t)
 	free(t->results);
 	closep(&t->root);
 	bus_client_close(&t->daemon);
+	trim_idle_done(&t->idle);
 	trim_targets_done(&t->targets);
 }
 
@@ -88,6 +92,8 @@ static const char *find_conflict(const struct trim_opts *o, size_t npids)
 		return "--max-stop must be more than 0";
 	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
 		return "--timeout must be between 1ms and 1h";
+	if (o->idle.given && (!o->idle.value || o->idle.value > IDLE_MAX_US))
+		return "--idle must be more than 0, and at most 1d";
 	if (o->recheck.value > TIMEOUT_MAX_US)
 		return "--recheck must be at most 1h";
 	return NULL;
@@ -111,11 +117,12 @@ static int trim_setup(const struct trim_opts *o, struct trim *t, char *why, size
 		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
 		.max_stop_us = o->max_stop.value,
 	};
-	t->missing = trim_remedy_missing(remedies);
 	t->group = !t->npids;
 	t->recheck_us = o->dry_run ? 0 : o->recheck.value;
 	if (o->dry_run && o->recheck.value)
 		ctl_diag("--recheck: no effect with --dry-run, ignoring");
+	if (o->idle.given && !(remedies & TRIM_REMEDIES_IDLE))
+		ctl_diag("--idle: no effect without --remedy=cold or pageout, ignoring");
 	if ((o->advice || o->depth) && remedies && !(remedies & WORKER_REMEDY_PURGE))
 		ctl_diag("%s%s%s: no effect without --remedy=purge, ignoring", o->advice ? "--advice" : "",
 			 o->advice && o->depth ? " and " : "", o->depth ? "--depth" : "");
@@ -233,7 +240,7 @@ static int trim_measured(const struct ctl *ctl, struct trim *t, const struct wor
 	return 0;
 }
 
-static void trim_one(const struct ctl *ctl, struct trim *t, size_t i, struct trim_row *row)
+static void trim_one(struct ctl *ctl, struct trim *t, size_t i, struct trim_row *row)
 {
 	const struct trim_target *target = &t->targets.v[i];
 	struct worker_request req = t->req;
@@ -246,13 +253,10 @@ static void trim_one(const struct ctl *ctl, struct trim *t, size_t i, struct tri
 	row->after = (struct aftermath){ .real_before = METER_UNKNOWN, .real_after = METER_UNKNOWN };
 	if (!look_at(ctl, target, res, &anon))
 		return;
-	if (t->missing) {
-		snprintf(why, sizeof(why), "remedy '%s' is not in this version", t->missing);
-		give_up(res, WORKER_REFUSED, why);
-		return;
-	}
 	req.pid = target->pid;
 	req.start_time = res->start_time;
+	if (req.remedies & TRIM_REMEDIES_IDLE)
+		trim_idle_fill(ctl, &t->idle, i, &req);
 	show_progress(t, i, res->comm);
 	r = trim_measured(ctl, t, &req, anon, row);
 	clear_progress(t);
@@ -276,11 +280,18 @@ static void trim_judge(const struct ctl *ctl, struct trim *t)
 	}
 }
 
-static int trim_run(const struct ctl *ctl, struct trim *t)
+static int trim_run(struct ctl *ctl, const struct trim_opts *o, struct trim *t)
 {
+	int r = 0;
+
 	t->results = calloc(t->targets.n + 1, sizeof(*t->results));
 	if (!t->results)
 		return -ENOMEM;
+	/* The daemon has watched them for longer. */
+	if ((t->req.remedies & TRIM_REMEDIES_IDLE) && !t->daemon.bus)
+		r = trim_idle_begin(ctl, &t->targets, o->idle.value, &t->idle);
+	if (r < 0)
+		return r;
 	t->progress = t->targets.n > 1 && ctl_terminal(STDERR_FILENO);
 	for (size_t i = 0; i < t->targets.n && !interrupt_signal(); i++) {
 		trim_one(ctl, t, i, &t->results[t->nresults]);
@@ -364,7 +375,7 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	/* It never takes pid 1. Without a daemon our own worker does what it may. */
 	if (geteuid() != 0 && !o->force && bus_client_open(&t.daemon) != CTL_DONE)
 		bus_client_close(&t.daemon);
-	r = trim_run(ctl, &t);
+	r = trim_run(ctl, o, &t);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));
 	return trim_finish(ctl, &t);
@@ -387,5 +398,6 @@ const struct verb verb_trim = {
 	.noptions = ARRAY_SIZE(trim_options),
 	.opts_size = sizeof(struct trim_opts),
 	.needs_proc = true,
+	.needs_facts = true,
 	.run = run_trim,
 };

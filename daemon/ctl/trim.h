@@ -15,7 +15,7 @@
 
 struct trim_opts {
 	const char *unit, *cgroup, *remedies;
-	struct opt_number min, max_stop, timeout, recheck;
+	struct opt_number min, max_stop, timeout, recheck, idle;
 	int advice, depth; /* 0: not given */
 	bool all, dry_run, force;
 };
@@ -47,9 +47,6 @@ int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_s
 
 /* Name of one remedy bit, "?" when unknown. */
 const char *trim_remedy_name(uint32_t bit);
-
-/* Known by name, but not in this version: its name, or NULL when all of @remedies are there. */
-const char *trim_remedy_missing(uint32_t remedies);
 
 /* What came of one target. Texts are terminated but raw. */
 struct trim_row {

@@ -8,17 +8,35 @@
 #ifndef RECLAIM_REMEDY_REMEDY_H
 #define RECLAIM_REMEDY_REMEDY_H
 
+#include "base/swap.h"
 #include "inject/lease.h"
 #include "inject/pick.h"
+#include "inspect/pageable.h"
 #include "inspect/safepoint.h"
 
 #define REMEDY_TEXT_MAX 192
 #define REMEDY_FUNCS_MAX 4
 
+struct advise_reader;
 struct purge_reader;
 struct purge_side;
 struct remedy_interpreter;
 struct remedy_looks;
+
+/* How it is known that memory has been left alone. */
+enum remedy_idle_kind {
+	REMEDY_IDLE_UNKNOWN,
+	REMEDY_IDLE_AGES, /* nobody has accessed what lies in the spans for idle_us */
+	REMEDY_IDLE_QUIET, /* idle_us ago the process had used so much of the CPUs, and may not have used more since */
+};
+
+struct remedy_idle {
+	enum remedy_idle_kind kind;
+	uint64_t idle_us;
+	uint64_t cpu_ticks; /* of quiet ones */
+	const struct pageable_span *spans; /* of ages; ascending */
+	size_t nspans;
+};
 
 struct remedy_facts {
 	struct target *target;
@@ -27,6 +45,10 @@ struct remedy_facts {
 	/* Made on first use, live as long as the reader: */
 	struct remedy_interpreter *interpreter; /* remedy/python.h */
 	struct purge_side *purge; /* remedy/purge-plan.h */
+	struct pageable *pageable; /* remedy/advise.h: of the last plan */
+	/* What the machine has, and what the asker knows of the target; NULL: not known. */
+	const struct swap *swap;
+	const struct remedy_idle *idle;
 	/* What an explanation has seen, while it lasts; NULL: plan() looks itself. */
 	const struct remedy_looks *looks; /* remedy/looks.h */
 };
@@ -82,6 +104,11 @@ struct remedy_site {
 	const struct inject_prover *python_prover; /* and that the thread may take Python's global lock */
 	const struct inject_prover *queue_prover; /* and that it may add to Python's pending calls */
 	const struct purge_reader *purge; /* rounds of a purge are prepared over there */
+	const struct advise_reader *advise; /* and the ranges of a cold or pageout found */
+	const struct remedy_idle *idle;
+	int proc, groups; /* folders: of procfs, of control groups (may be -1) */
+	uint64_t max_bytes; /* of cold and pageout; 0: no limit */
+	uint64_t swap_keep; /* bytes of swap that stay free */
 	uint64_t anon, swap; /* resident and swapped anonymous bytes: what the work is estimated by */
 	uint64_t locked; /* bytes that are locked into memory */
 	uint64_t max_stop_ns; /* 0: no limit */
@@ -109,6 +136,7 @@ struct remedy_result {
 
 struct remedy {
 	const char *name;
+	bool outside; /* it is the kernel that does it: nobody is stopped, and whose malloc it is doesn't matter */
 	/* Always fills @ret; a read that fails is a reason, not an error. */
 	void (*plan)(struct remedy_facts *facts, struct remedy_plan *ret);
 	/* In the injector: fits the plan to what was asked for. May be NULL. */

@@ -324,7 +324,7 @@ static void facts_remedy(struct facts *f, const struct remedy *remedy, uint32_t 
 	struct remedy_plan plan = { .possible = 0 };
 
 	*ret = (struct explain_remedy){ .remedy = bit };
-	if (*f->src->refusal)
+	if (*f->src->refusal && !remedy->outside)
 		text_format(plan.reason, sizeof(plan.reason), "%s", f->src->refusal);
 	else
 		remedy->plan(f->src->facts, &plan);
@@ -339,7 +339,7 @@ static void facts_remedies_fill(struct facts *f)
 	for (size_t i = 0; remedies[i]; i++)
 		for (size_t k = 0; k < ARRAY_SIZE(facts_remedies); k++)
 			if (!strcmp(remedies[i]->name, facts_remedies[k].name) &&
-			    f->head.nremedies < EXPLAIN_REMEDIES_MAX)
+			    (f->src->outside || !remedies[i]->outside) && f->head.nremedies < EXPLAIN_REMEDIES_MAX)
 				facts_remedy(f, remedies[i], facts_remedies[k].bit);
 }
 

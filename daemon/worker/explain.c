@@ -89,7 +89,7 @@ static void explain_look(struct explain *ex)
 		explain_end(ex, WORKER_REFUSED, "it is a kernel thread: it has no memory of its own");
 	} else if (!ex->subject.status.vm_size) {
 		explain_end(ex, WORKER_REFUSED, "it is a zombie (or its main thread has exited)");
-	} else if (reader_start(ex->subject.piddir, &ex->reader) < 0) {
+	} else if (reader_start(ex->subject.piddir, ex->req, &ex->reader) < 0) {
 		explain_end(ex, WORKER_FAILED, "failed to start the reader");
 	} else {
 		explain_ask(ex);

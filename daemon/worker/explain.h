@@ -21,6 +21,7 @@ struct explain_source {
 	struct remedy_facts *facts;
 	const char *refusal; /* why nothing is known of its allocator, "" when it is */
 	uint32_t op; /* enum worker_op */
+	bool outside; /* also what the kernel alone does: WORKER_F_OUTSIDE */
 };
 
 /* Looks at everything and sends head and parts on @fd. 0 or -errno. */

@@ -16,6 +16,7 @@
 #include "worker/unopened.h"
 
 #define INJECTOR_WORTH (64ull << 10) /* bytes for which a process is stopped unasked */
+#define OUTSIDE ((uint32_t)(WORKER_REMEDY_COLD | WORKER_REMEDY_PAGEOUT))
 #define PROVE_NS (50 * 1000000ull) /* the target is stopped meanwhile: far more than a proof ever takes */
 
 /* Names of include/reclaim/worker.h's bits. */
@@ -33,6 +34,8 @@ struct injector {
 	struct subject subject;
 	struct reader reader;
 	struct inject_target target;
+	struct idle idle;
+	int groups;
 	uint64_t deadline_ns;
 	int mem_fd;
 	char why[128]; /* of the last proof that failed */
@@ -145,6 +148,7 @@ static enum worker_outcome injector_outcome(enum remedy_outcome o)
 struct site {
 	struct inject_prover prover, python, queue;
 	struct purge_reader purge;
+	struct advise_reader advise;
 	struct rounds rounds;
 	struct remedy_site remedy;
 };
@@ -156,13 +160,19 @@ static void injector_site(struct injector *in, struct site *ret)
 	ret->prover = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove, .ctx = in };
 	ret->python = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_python, .ctx = in };
 	ret->queue = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_queue, .ctx = in };
-	rounds_init(&ret->rounds, &in->reader, in->deadline_ns, &ret->purge);
+	rounds_init(&ret->rounds, &in->reader, in->deadline_ns, &ret->purge, &ret->advise);
 	ret->remedy = (struct remedy_site){
 		.target = &in->target,
 		.prover = &ret->prover,
 		.python_prover = &ret->python,
 		.queue_prover = &ret->queue,
 		.purge = &ret->purge,
+		.advise = &ret->advise,
+		.idle = &in->idle.remedy,
+		.proc = in->subject.root,
+		.groups = in->groups,
+		.max_bytes = in->req->max_bytes,
+		.swap_keep = in->req->swap_keep,
 		.anon = in->subject.status.rss_anon,
 		.swap = in->subject.status.vm_swap,
 		.locked = in->subject.status.vm_lck,
@@ -209,10 +219,11 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 {
 	struct remedy_result result = { .outcome = REMEDY_FAILED };
 	struct pstatus before, after;
-	struct split split;
+	struct split split = { .sight = SPLIT_NONE };
 	uint64_t start;
 
-	split_prepare(&in->reader, in->subject.piddir, in->deadline_ns, &split);
+	if (!remedy->outside)
+		split_prepare(&in->reader, in->subject.piddir, in->deadline_ns, &split);
 	start = clock_ns();
 
 	if (pstatus_read(in->subject.piddir, &before) < 0) {
@@ -232,6 +243,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	/* What exits or runs another program hasn't given its memory back to us. */
 	if (result.outcome != REMEDY_GONE && pstatus_read(in->subject.piddir, &after) == 0) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
+		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
 		if (result.outcome == REMEDY_DONE)
 			injector_split(in, &split, injector_rss(&after), step);
@@ -390,16 +402,16 @@ static bool injector_open_memory(struct injector *in)
 	return false;
 }
 
-static void injector_work(struct injector *in)
+static void injector_work(struct injector *in, bool outside)
 {
-	if (!injector_open_memory(in))
+	if (!outside && !injector_open_memory(in))
 		return;
 	in->target = (struct inject_target){
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
 		.mem_fd = in->mem_fd,
 	};
-	if (arch_xstate_probe(&in->target.xstate) < 0) {
+	if (!outside && arch_xstate_probe(&in->target.xstate) < 0) {
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");
 		return;
 	}
@@ -414,8 +426,11 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 		.subject = { .root = -1, .piddir = -1 },
 		.reader = READER_NONE,
 		.mem_fd = -1,
+		.groups = open("/sys/fs/cgroup", O_PATH | O_DIRECTORY | O_CLOEXEC),
 		.deadline_ns = clock_ns() + req->timeout_us * 1000,
 	};
+	/* Only the kernel is asked to do something: nothing of what forbids tracing matters. */
+	const bool outside = !(req->remedies & ~OUTSIDE);
 	int r = trace_init();
 
 	if (r == 0)
@@ -432,14 +447,16 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 	ret->rss_before = ret->rss_after = injector_rss(&in.subject.status);
 	ret->outcome = WORKER_NOTHING;
 	/* It opens the files meanwhile. Whatever becomes of us, it ends with us. */
-	r = reader_start(in.subject.piddir, &in.reader);
-	if (!precheck(&in.subject, req->flags, ret->reason, sizeof(ret->reason)))
+	r = reader_start(in.subject.piddir, req, &in.reader);
+	idle_take(req, &in.idle);
+	if (!(outside ? precheck_outside : precheck)(&in.subject, req->flags, ret->reason, sizeof(ret->reason)))
 		ret->outcome = WORKER_REFUSED;
 	else if (r < 0)
 		injector_end(&in, WORKER_FAILED, strerror(-r));
 	else
-		injector_work(&in);
+		injector_work(&in, outside);
 	reader_close(&in.reader);
 	closep(&in.mem_fd);
+	closep(&in.groups);
 	subject_close(&in.subject);
 }

@@ -11,13 +11,14 @@
 
 #include "worker/door.h"
 #include "worker/explain.h"
+#include "worker/idle.h"
 #include "worker/injector.h"
 
 #define TIMEOUT_MIN_US 1000ull
 #define TIMEOUT_MAX_US 3600000000ull
 #define WORKER_GRACE_US 700000ull /* less than the client's second */
 #define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
-#define FLAGS_KNOWN ((WORKER_F_AUTO << 1) - 1)
+#define FLAGS_KNOWN ((WORKER_F_OUTSIDE << 1) - 1)
 
 static int request_receive(struct worker_request *ret)
 {
@@ -33,7 +34,8 @@ static int request_receive(struct worker_request *ret)
 	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
 		return -EINVAL;
 	if (ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
-	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US)
+	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US ||
+	    !idle_fits(ret))
 		return -EINVAL;
 	return 0;
 }
@@ -82,7 +84,7 @@ static bool serve(int *ret_status)
 
 int main(int argc, char **argv)
 {
-	struct worker_request req;
+	static struct worker_request req;
 	int r;
 
 	if (argc == 2 && !strcmp(argv[1], "--serve")) {

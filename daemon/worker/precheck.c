@@ -189,7 +189,7 @@ static bool precheck_shared(const struct subject *s, char *why, size_t size)
 	return true;
 }
 
-bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size)
+static bool precheck_kind(const struct subject *s, uint32_t flags, char *why, size_t size)
 {
 	if (pstat_is_kthread(&s->stat)) {
 		text_format(why, size, "it is a kernel thread");
@@ -199,6 +199,25 @@ bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size)
 		text_format(why, size, "it is pid 1, on which everything depends (--force to do it all the same)");
 		return false;
 	}
+	return true;
+}
+
+bool precheck_outside(const struct subject *s, uint32_t flags, char *why, size_t size)
+{
+	if (!precheck_kind(s, flags, why, size))
+		return false;
+	if (!s->status.vm_size) {
+		text_format(why, size, "it is a zombie (or its main thread has exited)");
+		return false;
+	}
+	/* Who shares its memory may be at work while it sleeps. */
+	return precheck_shared(s, why, size);
+}
+
+bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size)
+{
+	if (!precheck_kind(s, flags, why, size))
+		return false;
 	/* Traced by a debugger: state t comes and goes, the tracer stays. */
 	if (s->status.tracer) {
 		text_format(why, size, "it is already traced by process %d", s->status.tracer);

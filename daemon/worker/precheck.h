@@ -25,4 +25,7 @@ void subject_close(struct subject *s); /* accepts zeroed ones */
 /* true when nothing speaks against it; else a reason in @why. */
 bool precheck(const struct subject *s, uint32_t flags, char *why, size_t size);
 
+/* The same for remedies that leave the target alone: it may be stopped or traced, or be whoever waits for us. */
+bool precheck_outside(const struct subject *s, uint32_t flags, char *why, size_t size);
+
 #endif

@@ -8,6 +8,7 @@
 #define RECLAIM_WORKER_READER_PROTOCOL_H
 
 #include "base/regs.h"
+#include "remedy/advise.h"
 #include "remedy/purge.h"
 
 #define READER_MAGIC 0x72646572u
@@ -18,6 +19,7 @@ enum reader_op {
 	READER_SCAN, /* the next round of a purge */
 	READER_CHECK, /* what holds of it under the lock: answered in the shared lists */
 	READER_HUGE, /* huge pages; arg: enum reader_huge; answered in the shared lists' ranges */
+	READER_ADVISE, /* the next ranges that a cold or pageout was planned for */
 	READER_EXPLAIN, /* arg: enum worker_op; behind the reply come the messages of reclaim/explain.h */
 };
 
@@ -53,6 +55,7 @@ struct reader_reply {
 		struct remedy_plan plan;
 		struct safepoint_verdict verdict;
 		struct purge_round round;
+		struct advise_round advise;
 	};
 };
 

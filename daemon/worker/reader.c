@@ -13,6 +13,7 @@
 #include <sys/socket.h>
 
 #include "base/clock.h"
+#include "base/procfs.h"
 #include "base/text.h"
 #include "inspect/huge.h"
 #include "remedy/purge-plan.h"
@@ -30,8 +31,11 @@ struct reader_state {
 	int open_error; /* of target_open() or the sandbox */
 	char refusal[REMEDY_TEXT_MAX]; /* why nothing can be done with this target, "" when something can */
 	bool detected, inspected;
+	bool outside; /* WORKER_F_OUTSIDE */
 	struct purge_lists *lists; /* shared with the injector */
 	struct huge huge;
+	struct swap swap;
+	struct idle idle;
 };
 
 static void reader_describe(struct reader_state *st, int r)
@@ -84,13 +88,15 @@ static void reader_plan(struct reader_state *st, uint32_t arg, struct remedy_pla
 {
 	const struct remedy *remedy = NULL;
 
-	reader_inspect(st);
 	for (uint32_t i = 0; remedies[i]; i++)
 		if (i == arg)
 			remedy = remedies[i];
+	if (!remedy || !remedy->outside)
+		reader_inspect(st);
+	st->facts.target = &st->target;
 	if (!remedy)
 		text_format(ret->reason, sizeof(ret->reason), "no such remedy");
-	else if (*st->refusal)
+	else if (*st->refusal && !remedy->outside)
 		text_format(ret->reason, sizeof(ret->reason), "%s", st->refusal);
 	else
 		remedy->plan(&st->facts, ret);
@@ -144,6 +150,8 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 		reply->error = purge_check(st->facts.purge, &req->ask, st->lists);
 	else if (req->op == READER_HUGE)
 		reply->error = reader_huge(st, req->arg);
+	else if (req->op == READER_ADVISE)
+		advise_next(&st->facts, &reply->advise);
 	else
 		reply->error = -EINVAL;
 }
@@ -151,7 +159,12 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 /* Behind the reply, which has said that the target is open. */
 static int reader_explain(struct reader_state *st, uint32_t op, int fd)
 {
-	const struct explain_source src = { .facts = &st->facts, .refusal = st->refusal, .op = op };
+	const struct explain_source src = {
+		.facts = &st->facts,
+		.refusal = st->refusal,
+		.op = op,
+		.outside = st->outside,
+	};
 
 	/* Only remedies need to know the bounds of code. */
 	if (op == WORKER_OP_GLANCE)
@@ -192,7 +205,19 @@ static int reader_keep_two(int *fd, int *piddir)
 	return close_range(first, UINT_MAX, 0) < 0 ? -errno : 0;
 }
 
-static void reader_main(int fd, int piddir, struct purge_lists *lists)
+/* Of the machine, not of the target: what remedies plan with, as of now. */
+static void reader_know(struct reader_state *st, const struct worker_request *req)
+{
+	_cleanup_close_ int proc = procfs_open_root("/proc");
+
+	if (proc >= 0 && swap_read(proc, &st->swap) == 0)
+		st->facts.swap = &st->swap;
+	st->outside = req->flags & WORKER_F_OUTSIDE;
+	idle_take(req, &st->idle);
+	st->facts.idle = &st->idle.remedy;
+}
+
+static void reader_main(int fd, int piddir, const struct worker_request *request, struct purge_lists *lists)
 {
 	struct reader_state st = { .target = TARGET_CLOSED, .lists = lists };
 
@@ -201,6 +226,7 @@ static void reader_main(int fd, int piddir, struct purge_lists *lists)
 	if (reader_keep_two(&fd, &piddir) < 0)
 		_exit(1);
 	reader_raise_fds();
+	reader_know(&st, request);
 	st.open_error = target_open(piddir, &st.target);
 	closep(&piddir);
 	if (st.open_error == 0)
@@ -224,7 +250,7 @@ static void reader_main(int fd, int piddir, struct purge_lists *lists)
 
 /* ---- the injector's side ---- */
 
-static int reader_fork(int piddir, struct purge_lists *lists, int *ret_fd)
+static int reader_fork(int piddir, const struct worker_request *req, struct purge_lists *lists, int *ret_fd)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	int fds[2];
@@ -239,14 +265,14 @@ static int reader_fork(int piddir, struct purge_lists *lists, int *ret_fd)
 		return -errno;
 	if (pid == 0) {
 		closep(&ours);
-		reader_main(theirs, piddir, lists);
+		reader_main(theirs, piddir, req, lists);
 		_exit(1);
 	}
 	*ret_fd = TAKE_FD(ours);
 	return 0;
 }
 
-int reader_start(int piddir, struct reader *ret)
+int reader_start(int piddir, const struct worker_request *req, struct reader *ret)
 {
 	struct purge_lists *lists =
 		mmap(NULL, sizeof(*lists), PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
@@ -255,7 +281,7 @@ int reader_start(int piddir, struct reader *ret)
 
 	if (lists == MAP_FAILED)
 		return -errno;
-	r = reader_fork(piddir, lists, &rd.fd);
+	r = reader_fork(piddir, req, lists, &rd.fd);
 	if (r < 0)
 		reader_close(&rd);
 	else

@@ -10,6 +10,7 @@
 
 #include <sys/types.h>
 
+#include "worker/idle.h"
 #include "worker/reader-protocol.h"
 
 struct reader {
@@ -26,8 +27,11 @@ struct reader {
 		.fd = -1 \
 	}
 
-/* Forks the reader, which begins to open the target. The caller calls reader_close(). 0 or -errno. */
-int reader_start(int piddir, struct reader *ret) __must_check;
+/*
+ * Forks the reader, which begins to open the target, and knows of @req what it says of idle memory. The caller calls
+ * reader_close(). 0 or -errno.
+ */
+int reader_start(int piddir, const struct worker_request *req, struct reader *ret) __must_check;
 
 void reader_close(struct reader *rd); /* accepts READER_NONE and closed ones */
 

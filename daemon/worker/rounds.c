@@ -43,8 +43,28 @@ static int rounds_check(void *ctx, const struct purge_ask *ask, struct purge_lis
 	return r;
 }
 
-void rounds_init(struct rounds *r, const struct reader *reader, uint64_t deadline_ns, struct purge_reader *ret)
+static int rounds_advise(void *ctx, struct advise_round *ret)
+{
+	const struct purge_ask nothing = { .parts = 0 };
+	struct reader_reply reply;
+	int r = rounds_ask(ctx, READER_ADVISE, &nothing, &reply);
+
+	if (r < 0)
+		return r;
+	if (reply.advise.n > ADVISE_RANGES_MAX)
+		return -EPIPE;
+	for (size_t i = 0; i < reply.advise.n; i++)
+		if (reply.advise.v[i].lo >= reply.advise.v[i].hi ||
+		    (reply.advise.v[i].lo | reply.advise.v[i].hi) % REMOTE_PAGE)
+			return -EPIPE;
+	*ret = reply.advise;
+	return 0;
+}
+
+void rounds_init(struct rounds *r, const struct reader *reader, uint64_t deadline_ns, struct purge_reader *purge,
+		 struct advise_reader *advise)
 {
 	*r = (struct rounds){ .reader = reader, .deadline_ns = deadline_ns };
-	*ret = (struct purge_reader){ .scan = rounds_scan, .check = rounds_check, .ctx = r };
+	*purge = (struct purge_reader){ .scan = rounds_scan, .check = rounds_check, .ctx = r };
+	*advise = (struct advise_reader){ .next = rounds_advise, .ctx = r };
 }

@@ -25,8 +25,9 @@
 
 #define WORKER_FD 3
 #define WORKER_MAGIC 0x726c636du /* "rlcm" */
-#define WORKER_VERSION 2u
+#define WORKER_VERSION 3u
 #define WORKER_STEPS_MAX 8
+#define WORKER_RANGES_MAX 256
 #define WORKER_TEXT_MAX 256
 
 /* What is asked for. A worker from before these refuses the last two, since they come without remedies. */
@@ -52,6 +53,7 @@ enum worker_flag {
 	WORKER_F_NORMAL = 1 << 3, /* purge: never retire pools (--depth=normal) */
 	WORKER_F_DEEP = 1 << 4, /* purge: retire pools also when the target is busy (--depth=deep) */
 	WORKER_F_AUTO = 1 << 5, /* of the remedies asked for, in the order of their bits, those that pay */
+	WORKER_F_OUTSIDE = 1 << 6, /* explain: also cold and pageout, for which all its page tables are walked */
 };
 
 enum worker_outcome {
@@ -65,6 +67,18 @@ enum worker_outcome {
 	WORKER_WOULD, /* dry run: would act ("nothing" in JSON, reason says so) */
 };
 
+/* How it is known that memory has been left alone. Cold and pageout are refused without. */
+enum worker_idle {
+	WORKER_IDLE_UNKNOWN,
+	WORKER_IDLE_AGES, /* nobody has accessed what is in ranges for idle_us: the kernel module has seen it */
+	WORKER_IDLE_QUIET, /* idle_us ago the process had used cpu_ticks of the CPUs: no more since then */
+	WORKER_NIDLE,
+};
+
+struct worker_range {
+	uint64_t start, end; /* addresses, whole pages */
+};
+
 struct worker_request {
 	uint32_t magic, version;
 	int32_t pid;
@@ -74,6 +88,14 @@ struct worker_request {
 	uint32_t op; /* enum worker_op */
 	uint64_t timeout_us; /* for the whole operation; 1 ms .. 1 h */
 	uint64_t max_stop_us; /* refuse when a stop is expected to be longer; 0: no limit */
+	/* of cold and pageout: */
+	uint32_t idle; /* enum worker_idle */
+	uint32_t nranges; /* of WORKER_IDLE_AGES */
+	uint64_t idle_us;
+	uint64_t cpu_ticks; /* of WORKER_IDLE_QUIET: utime + stime of /proc/PID/stat */
+	uint64_t max_bytes; /* at most so many; 0: no limit */
+	uint64_t swap_keep; /* bytes of swap that stay free */
+	struct worker_range ranges[WORKER_RANGES_MAX]; /* ascending, not overlapping */
 };
 
 struct worker_hello {
@@ -87,6 +109,7 @@ struct worker_step {
 	uint32_t has_predicted;
 	uint64_t predicted; /* bytes */
 	int64_t freed; /* bytes, measured; negative when the target grew meanwhile */
+	int64_t swapped; /* bytes that are in swap now and weren't before: moved there, not freed */
 	int64_t zeroes; /* and what fell when the kernel then split torn huge pages: it drops pages of zeros (6.12) */
 	uint64_t stopped_us, duration_us;
 	uint64_t call_us; /* the part of stopped_us spent in the target's own function */
@@ -108,9 +131,9 @@ struct worker_result {
 	struct worker_step steps[WORKER_STEPS_MAX];
 };
 
-_Static_assert(sizeof(struct worker_request) == 48, "worker_request is a wire format");
-_Static_assert(sizeof(struct worker_step) == 312, "worker_step is a wire format");
-_Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 312,
+_Static_assert(sizeof(struct worker_request) == 88 + WORKER_RANGES_MAX * 16, "worker_request is a wire format");
+_Static_assert(sizeof(struct worker_step) == 320, "worker_step is a wire format");
+_Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 320,
 	       "worker_result is a wire format");
 
 #endif

@@ -23,19 +23,22 @@ HOSTILE = b"\n\x1b[2J\xff)\"\\\xc2\x9b"
 FAKE = r'''#!/usr/bin/python3 -IS
 import json, os, socket, struct, time
 sock = socket.socket(fileno=3)
-magic, version, pid, flags, start, remedies, _, timeout, stop = struct.unpack("=IIiIQIIQQ", sock.recv(4096))
+magic, version, pid, flags, start, remedies, _, timeout, stop, idle, ranges, idle_us, ticks, _, keep, _ = struct.unpack(
+    "=IIiIQIIQQIIQQQQ4096s", sock.recv(8192))
 how = json.loads(os.environ["FAKE"])
 how = {**how, **how.get(str(pid), {})}
 with open(os.environ["FAKE_LOG"], "a") as log:
+    about = dict(idle=idle, ranges=ranges, idle_us=idle_us, ticks=ticks, keep=keep) if idle else {}
     json.dump(dict(pid=pid, flags=flags, start=start, remedies=remedies, timeout=timeout, stop=stop,
-                   worker=os.getpid()), log)
+                   worker=os.getpid(), **about), log)
     log.write("\n")
 print("noise that must not reach the document", flush=True)
 time.sleep(how.get("sleep", 0))
-steps = b"".join(struct.pack("=IIQqqQQQ256s", s["remedy"], s["predicted"] is not None, s["predicted"] or 0,
-                             s["freed"], s.get("zeroes", 0), s["stopped"], s["duration"], 0, s["detail"].encode("latin-1"))
+steps = b"".join(struct.pack("=IIQqqqQQQ256s", s["remedy"], s["predicted"] is not None, s["predicted"] or 0,
+                             s["freed"], s.get("swapped", 0), s.get("zeroes", 0), s["stopped"], s["duration"], 0,
+                             s["detail"].encode("latin-1"))
                  for s in how.get("steps", []))
-sock.send(struct.pack("=IIiIQQQqQII256s256s2496s", magic, version, pid, how["outcome"], start, how.get("before", 0),
+sock.send(struct.pack("=IIiIQQQqQII256s256s2560s", magic, version, pid, how["outcome"], start, how.get("before", 0),
                       how.get("after", 0), how.get("before", 0) - how.get("after", 0), how.get("stopped", 0),
                       len(how.get("steps", [])), how.get("torn", 0), how.get("comm", "").encode("latin-1"),
                       how.get("reason", "").encode("latin-1"), steps))

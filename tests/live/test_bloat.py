@@ -12,7 +12,7 @@ FIELDS = {"pid": int, "comm": str, "start_time": int, "outcome": str, "reason": 
           "rss_after": int, "freed": int, "stopped_us_max": int, "steps": list, "real_scope": (str, type(None)),
           "real_before": (int, type(None)), "real_after": (int, type(None)), "real_freed": (int, type(None)),
           "huge_torn": int, "warning": (str, type(None)), "recheck": (dict, type(None))}
-STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "zeroes": int, "stopped_us": int,
+STEP = {"remedy": str, "predicted": (int, type(None)), "freed": int, "swapped": int, "zeroes": int, "stopped_us": int,
         "duration_us": int, "detail": str}
 OUTCOMES = {"reclaimed", "nothing", "refused", "failed", "timeout"}
 REMEDIES = {"collect", "trim", "purge", "cold", "pageout"}

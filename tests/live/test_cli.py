@@ -126,7 +126,8 @@ def test_netlink_not_there():
     r = judge.ctl("--source=netlink", "--json", "ps")
     assert r.rc == 1 and "not loaded: modprobe reclaim" in r.doc["error"]
     assert judge.ctl("--source=netlink", "--json", "regions", os.getpid()).rc == 1
-    for args in (["trim", os.getpid()], ["explain", os.getpid()], ["doctor"]):
+    assert judge.ctl("--source=netlink", "--json", "trim", os.getpid()).rc == 1
+    for args in (["explain", os.getpid()], ["doctor"]):
         assert judge.ctl("--source=netlink", *args).rc == 2
     for args in (["ps", os.getpid(), "-o", "pid,comm,threads,swap"], ["regions", os.getpid(), "--min=1"]):
         assert judge.ctl("--source=auto", *args).out.split()[0] == judge.ctl("--source=procfs", *args).out.split()[0]

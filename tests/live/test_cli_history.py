@@ -15,7 +15,7 @@ MIB = 1 << 20
 WEB = dict(pid=11, start_time=5, uid=1000, comm="web", exe="/usr/bin/python3.11", unit="web.service")
 DB = dict(pid=22, start_time=6, uid=33, comm="db", exe="/usr/sbin/db", unit="db.service")
 KEYS = ("seq time_us boot_us boot_id kind pid start_time uid comm exe unit reason remedies predicted freed rss_before "
-        "rss_after stopped_us duration_us after_us words").split()
+        "rss_after stopped_us duration_us after_us swapped swap faults words").split()
 RECORDS = [
     ("start", dict(words="0.1.0, enforce")),
     ("leave", dict(DB, reason="busy", words="uses 40 % of a CPU", rss_before=500 * MIB)),
@@ -38,6 +38,18 @@ def history(tmp_path):
     return lambda *args, **kw: judge.ctl(*args, env={"RECLAIM_STATE_DIR": str(tmp_path / "state")}, **kw)
 
 
+def test_what_was_paged_out(tmp_path):
+    """Moved isn't freed: the sentence says so, and what has come back."""
+    ledgerfile.write(tmp_path / "state", [
+        ("action", dict(WEB, reason="reclaimed", predicted=64 * MIB, freed=60 * MIB, rss_before=100 * MIB,
+                        rss_after=40 * MIB, remedies=16, swapped=60 * MIB, swap=70 * MIB, faults=5)),
+        ("check", dict(WEB, reason="grown", predicted=60 * MIB, freed=45 * MIB, rss_before=40 * MIB, remedies=16,
+                       rss_after=55 * MIB, after_us=10_000_000, swapped=15 * MIB, swap=55 * MIB, faults=900))])
+    doc = judge.ctl("--json", "history", env={"RECLAIM_STATE_DIR": str(tmp_path / "state")}).doc
+    assert [(r["remedies"], r["swapped"], r["swap"], r["faults"]) for r in doc] == [
+        ("pageout", 60 * MIB, 70 * MIB, 5), ("pageout", 15 * MIB, 55 * MIB, 900)]
+
+
 def seqs(answer):
     assert answer.rc == 0 and not answer.err
     return [r["seq"] for r in answer.doc]
@@ -48,7 +60,8 @@ def test_json_has_everything(history):
     assert [r["kind"] for r in doc] == [kind for kind, _ in RECORDS]
     assert all(list(r) == KEYS for r in doc)
     action = doc[4]
-    want = dict(RECORDS[4][1], remedies="collect,trim", seq=5, after_us=None, boot_us=0, boot_id="f" * 32,
+    nothing = dict(after_us=None, swapped=None, swap=None, faults=None)
+    want = dict(RECORDS[4][1], **nothing, remedies="collect,trim", seq=5, boot_us=0, boot_id="f" * 32,
                 time_us=1_700_000_005_000_000, kind="action")
     assert action == want
     # What a kind doesn't have is null, not 0.

@@ -24,7 +24,7 @@ TRIM_KEYS = {"pid", "comm", "start_time", "outcome", "reason", "rss_before", "rs
              "steps", "huge_torn", "warning", "recheck", *REAL_KEYS}
 # of a target that nothing was done to
 UNTOUCHED = {"huge_torn": 0, "warning": None, "recheck": None, **dict.fromkeys(REAL_KEYS)}
-STEP_KEYS = {"remedy", "predicted", "freed", "zeroes", "stopped_us", "duration_us", "detail"}
+STEP_KEYS = {"remedy", "predicted", "freed", "swapped", "zeroes", "stopped_us", "duration_us", "detail"}
 
 
 def test_hostile_trim(named, fake):
@@ -64,7 +64,7 @@ def test_trim_outcomes(fake, sleeper, outcome, name, rc, said):
     assert doc == {"pid": pid, "comm": "sleep", "start_time": start_time(pid), "outcome": name,
                    "reason": "why" if said else None, "rss_before": 9 << 20, "rss_after": 2 << 20, "freed": 7 << 20,
                    "stopped_us_max": 123, "huge_torn": 0, "warning": None, "recheck": None,
-                   "steps": [{"remedy": "trim", "predicted": 7 << 20, "freed": 7 << 20, "zeroes": 0, "stopped_us": 120,
+                   "steps": [{"remedy": "trim", "predicted": 7 << 20, "freed": 7 << 20, "swapped": 0, "zeroes": 0, "stopped_us": 120,
                               "duration_us": 400, "detail": "d"}]}
     if said:
         one_line(r.err, f"pid {pid} (sleep): {said}")
@@ -106,13 +106,33 @@ def test_trim_request(fake, sleeper):
     assert fourth == dict(pid=pid, flags=40, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0)
 
 
-def test_trim_not_built_in(fake, sleeper):
+@pytest.mark.skipif(os.path.exists("/sys/kernel/reclaim"), reason="the module is loaded: ages are asked for")
+def test_trim_watches(fake, sleeper):
+    """Without the module it sees for itself that they don't use the CPUs, all of them at the same time."""
+    pids = [sleeper(), sleeper()]
+    for remedy, bits in (("cold", 8), ("pageout", 16), ("trim,pageout", 18)):
+        began = time.monotonic()
+        r = judge.ctl("--json", "trim", *pids, f"--remedy={remedy}", "--idle=1100ms", env=fake.env())
+        assert r.rc == 0 and 1.1 <= time.monotonic() - began < 2.2, r
+        for pid, q in zip(pids, fake.requests()[-2:]):
+            ticks = sum(map(int, open(f"/proc/{pid}/stat", encoding="ascii").read().rpartition(")")[2].split()[11:13]))
+            swap = next(int(line.split()[1]) for line in open("/proc/meminfo", encoding="ascii") if "SwapTotal" in line)
+            assert (q["pid"], q["remedies"], q["idle"], q["ranges"]) == (pid, bits, 2, 0), q
+            assert (q["idle_us"], q["ticks"], q["keep"]) == (1100000, ticks, swap * 1024 // 1000 * 200), q
+    began = time.monotonic()
+    assert judge.ctl("--json", "trim", pids[0], "--remedy=purge", env=fake.env()).rc == 0
+    assert time.monotonic() - began < 1 and "idle" not in fake.requests()[-1]
+
+
+def test_trim_idle_wrong(fake, sleeper):
     pid = sleeper()
-    for remedy in ("cold", "pageout", "trim,cold"):
-        r = judge.ctl("--json", "trim", pid, f"--remedy={remedy}", env=fake.env())
-        assert r.rc == 3 and r.doc[0]["outcome"] == "refused"
-        one_line(r.err, f"'{remedy.split(',')[-1]}' is not in this version")
+    for value in ("0", "25h"):
+        r = judge.ctl("trim", pid, "--remedy=pageout", f"--idle={value}", env=fake.env())
+        assert r.rc == 2 and "--idle must be" in r.err
     assert fake.requests() == []
+    r = judge.ctl("trim", pid, "--idle=1s", env=fake.env())
+    assert r.rc == 0
+    one_line(r.err, "--idle: no effect")
 
 
 def test_trim_options_without_effect(fake, sleeper):

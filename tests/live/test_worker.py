@@ -51,6 +51,13 @@ BAD = {
     "unknown flag": {"flags": 1 << 9},
     "no time": {"timeout_us": 0},
     "too much time": {"timeout_us": 1 << 62},
+    "unknown idleness": {"idle": 3},
+    "ranges of no age": {"idle": w.QUIET, "ranges": [(4096, 8192)]},
+    "too many ranges": {"idle": w.AGES, "ranges": [(4096 * i, 4096 * i + 4096) for i in range(257)]},
+    "ranges in no order": {"idle": w.AGES, "ranges": [(8192, 12288), (4096, 8192)]},
+    "ranges that overlap": {"idle": w.AGES, "ranges": [(4096, 12288), (8192, 16384)]},
+    "an empty range": {"idle": w.AGES, "ranges": [(4096, 4096)]},
+    "half a page": {"idle": w.AGES, "ranges": [(4096, 6144)]},
 }
 
 
@@ -67,11 +74,11 @@ def test_bad_request(start, what):
     v.finish()
 
 
-@pytest.mark.parametrize("size", [0, 1, 47, 49, 4096], ids=lambda n: f"{n} bytes")
+@pytest.mark.parametrize("size", [0, 1, w.REQUEST.size - 1, w.REQUEST.size + 1, 8192], ids=lambda n: f"{n} bytes")
 def test_message_of_wrong_length(start, size):
     v = start("plain", asleep=True)
     switches = judge.switches(v.pid)
-    message = (w.request(v.pid) + bytes(4096))[:size]
+    message = (w.request(v.pid) + bytes(8192))[:size]
     with w.Worker(message) as worker:
         r = worker.result()
         status = worker.wait(20)

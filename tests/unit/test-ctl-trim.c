@@ -247,10 +247,8 @@ static void test_remedies(void **state)
 			fail_msg("'%s': '%s'", wrong[i], why);
 	assert_int_equal(trim_remedies_parse("trim", &bits, why, sizeof(why)), 0);
 	assert_int_equal(bits, WORKER_REMEDY_TRIM);
-	assert_null(trim_remedy_missing(bits));
 	assert_int_equal(trim_remedies_parse("pageout,trim,collect", &bits, why, sizeof(why)), 0);
 	assert_int_equal(bits, WORKER_REMEDY_PAGEOUT | WORKER_REMEDY_TRIM | WORKER_REMEDY_COLLECT);
-	assert_string_equal(trim_remedy_missing(bits), "pageout");
 	assert_int_equal(trim_remedies_parse("auto", &bits, why, sizeof(why)), 0);
 	assert_int_equal(bits, 0);
 	assert_string_equal(trim_remedy_name(WORKER_REMEDY_PURGE), "purge");
