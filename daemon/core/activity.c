@@ -12,7 +12,13 @@ static uint32_t permille_of(uint64_t ticks, unsigned long hz, uint64_t us)
 void activity_look(struct activity *a, uint64_t ticks, unsigned long hz, uint32_t allowed_permille, uint64_t now_us)
 {
 	if (!a->seen || now_us < a->at_us || ticks < a->ticks) {
-		*a = (struct activity){ .ticks = ticks, .at_us = now_us, .quiet_since_us = now_us, .seen = true };
+		*a = (struct activity){
+			.ticks = ticks,
+			.at_us = now_us,
+			.quiet_since_us = now_us,
+			.still_since_us = now_us,
+			.seen = true,
+		};
 		return;
 	}
 	if (now_us - a->at_us < ACTIVITY_MIN_US)
@@ -20,8 +26,15 @@ void activity_look(struct activity *a, uint64_t ticks, unsigned long hz, uint32_
 	a->permille = permille_of(ticks - a->ticks, hz, now_us - a->at_us);
 	if (a->permille > allowed_permille)
 		a->quiet_since_us = now_us;
+	if (ticks != a->ticks)
+		a->still_since_us = now_us;
 	a->ticks = ticks;
 	a->at_us = now_us;
+}
+
+uint64_t activity_still_us(const struct activity *a, uint64_t now_us)
+{
+	return a->seen && a->still_since_us < now_us ? now_us - a->still_since_us : 0;
 }
 
 uint64_t activity_quiet_us(const struct activity *a, uint64_t now_us)

@@ -18,6 +18,7 @@
 struct activity {
 	uint64_t ticks, at_us; /* of the last look */
 	uint64_t quiet_since_us;
+	uint64_t still_since_us; /* not a single tick since then */
 	uint32_t permille; /* of one CPU, between the last two looks */
 	bool seen;
 };
@@ -28,6 +29,9 @@ struct activity {
  * a process is quiet since then at the earliest.
  */
 void activity_look(struct activity *a, uint64_t ticks, unsigned long hz, uint32_t allowed_permille, uint64_t now_us);
+
+/* For how long it hasn't used the CPUs at all, as far as the kernel counts: less than a tick of 10 ms. */
+uint64_t activity_still_us(const struct activity *a, uint64_t now_us);
 
 /* For how long it has been quiet: 0 when it was busy at the last look. */
 uint64_t activity_quiet_us(const struct activity *a, uint64_t now_us);

@@ -156,6 +156,8 @@ void candidate_subject(const struct candidate *c, uint64_t now_us, struct subjec
 		.anon = c->anon,
 		.swap = c->swap,
 		.idle = c->idle,
+		.settled = POLICY_UNKNOWN,
+		.still_us = activity_still_us(&c->activity, now_us),
 		.quiet_us = activity_quiet_us(&c->activity, now_us),
 		.cpu_permille = c->activity.permille,
 		.kthread = c->kthread,

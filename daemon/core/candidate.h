@@ -19,6 +19,7 @@
 struct plan {
 	bool wanted;
 	uint32_t remedies;
+	bool by_ages; /* of cold and pageout */
 	uint64_t predicted;
 	uint64_t not_before_us, until_us; /* when it may be done, and when it is out of date */
 	struct thresholds limits;

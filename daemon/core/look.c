@@ -7,6 +7,8 @@
 _Static_assert((int)POLICY_COLLECT == (int)WORKER_REMEDY_COLLECT && (int)POLICY_TRIM == (int)WORKER_REMEDY_TRIM &&
 		       (int)POLICY_PURGE == (int)WORKER_REMEDY_PURGE,
 	       "policy has the worker's bits");
+_Static_assert((int)POLICY_COLD == (int)WORKER_REMEDY_COLD && (int)POLICY_PAGEOUT == (int)WORKER_REMEDY_PAGEOUT,
+	       "policy has the worker's bits");
 
 /*
  * What it would bring at that depth. Auto goes deep where the target isn't at

@@ -4,6 +4,9 @@
 
 #include "base/clock.h"
 #include "base/parse.h"
+#include "base/procfs.h"
+#include "base/pstat.h"
+#include "base/pstatus.h"
 #include "base/text.h"
 #include "core/log.h"
 #include "core/manager-private.h"
@@ -47,6 +50,25 @@ static uint64_t promised(const struct worker_result *res)
 	return most;
 }
 
+/* How much of the process is in swap since then; and by what its page faults are compared later. */
+static void put_swap(const struct manager *m, const struct worker_result *res, struct ledger_record *rec)
+{
+	_cleanup_close_ int dir = procfs_open_pid(m->proc, rec->pid);
+	struct pstatus status;
+	struct pstat stat;
+	int64_t swapped = 0;
+
+	for (uint32_t i = 0; i < res->nsteps; i++)
+		if (res->steps[i].remedy & WORKER_REMEDY_PAGEOUT)
+			swapped = MIN(MAX(res->steps[i].swapped, 0), INT64_MAX / WORKER_STEPS_MAX);
+	if (!swapped || dir < 0 || pstat_read(dir, &stat) < 0 || stat.start_time != rec->start_time ||
+	    pstatus_read(dir, &status) < 0)
+		return;
+	rec->swapped = (uint64_t)swapped;
+	rec->swap = status.vm_swap;
+	rec->faults = stat.major_faults;
+}
+
 static void put_result(const struct worker_result *res, uint64_t began_us, struct ledger_record *rec)
 {
 	rec->kind = LEDGER_ACTION;
@@ -69,6 +91,12 @@ static void put_result(const struct worker_result *res, uint64_t began_us, struc
 	rec->freed = res->freed;
 }
 
+/* Where nothing but memory that is in use was touched, none was freed. */
+static bool is_cold(uint32_t remedies)
+{
+	return remedies == WORKER_REMEDY_COLD;
+}
+
 static void count(struct manager *m, const struct ledger_record *rec, const struct worker_result *res)
 {
 	struct manager_state *s = &m->state;
@@ -80,7 +108,8 @@ static void count(struct manager *m, const struct ledger_record *rec, const stru
 		s->failed++;
 	} else {
 		s->actions++;
-		s->freed += (uint64_t)MAX(rec->freed, 0);
+		/* What is in swap now isn't free. */
+		s->freed += (uint64_t)MAX(rec->freed, 0) - MIN((uint64_t)MAX(rec->freed, 0), rec->swapped);
 		s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : rec->predicted;
 	}
 }
@@ -96,11 +125,13 @@ static void learn(struct manager *m, const struct action *a, const struct worker
 		.stopped_us = res->stopped_us_max,
 		.rss_after = res->rss_after,
 		.freed = res->freed,
+		.moved = a->rec.swapped,
+		.cold = is_cold(a->rec.remedies),
 	};
 
 	process->told = REASON_NONE;
 	policy_learn_action(&m->settings, &a->limits, &process->track, &program->track, &what, a->rec.boot_us);
-	if (!what.acted)
+	if (!what.acted || what.cold)
 		return;
 	checks_add(&m->checks, &a->rec);
 	manager_check_plan(m);
@@ -110,6 +141,7 @@ static void learn(struct manager *m, const struct action *a, const struct worker
 static void settle(struct manager *m, struct action *a, const struct worker_result *res, uint64_t began_us)
 {
 	put_result(res, began_us, &a->rec);
+	put_swap(m, res, &a->rec);
 	/* Killed by ourselves in the middle of it: how far it got isn't known. */
 	if (m->stopping && res->outcome == WORKER_FAILED)
 		text_format(a->rec.reason, sizeof(a->rec.reason), "%s", MANAGER_INTERRUPTED);
@@ -126,6 +158,7 @@ static void on_acted(struct task *t, void *arg)
 	struct manager *m = a->m;
 
 	settle(m, a, &t->result, t->began_us);
+	budget_give_pageout(&m->budget, a->pageout, a->rec.swapped);
 	budget_give(&m->settings, &m->budget, a->asked || a->dry_run ? 0 : a->rec.stopped_us, manager_now());
 	if (a->fn) {
 		const struct manager_result result = { .worker = &t->result };
@@ -163,13 +196,13 @@ static uint32_t flags_of(const struct plan *plan)
 	};
 
 	/* Auto leaves out what no longer pays, a collection always. */
-	return depths[plan->limits.depth] | (plan->remedies & POLICY_COLLECT ? 0 : WORKER_F_AUTO);
+	return depths[plan->limits.depth] | (plan->remedies & (POLICY_COLLECT | POLICY_MOVES) ? 0 : WORKER_F_AUTO);
 }
 
-static int carry_out(struct manager *m, struct candidate *c)
+static int carry_out(struct manager *m, struct candidate *c, uint64_t pageout)
 {
 	_cleanup_free_ struct action *a = calloc(1, sizeof(*a));
-	const struct worker_request req = {
+	struct worker_request req = {
 		.magic = WORKER_MAGIC,
 		.version = WORKER_VERSION,
 		.pid = c->pid,
@@ -183,8 +216,12 @@ static int carry_out(struct manager *m, struct candidate *c)
 
 	if (!a)
 		return -ENOMEM;
+	if (c->plan.remedies & POLICY_MOVES)
+		manager_idle_prove(m, c, &c->plan.limits, c->plan.by_ages, &req);
+	req.max_bytes = pageout;
 	a->m = m;
 	a->limits = c->plan.limits;
+	a->pageout = pageout;
 	a->rec = manager_record(m, LEDGER_BEGIN, c);
 	a->rec.predicted = c->plan.predicted == POLICY_UNKNOWN ? LEDGER_UNKNOWN : c->plan.predicted;
 	text_format(a->rec.reason, sizeof(a->rec.reason), "%s", policy_reason_name(REASON_WORTH_IT));
@@ -213,7 +250,7 @@ static bool still_wanted(struct manager *m, struct candidate *c, uint64_t now_us
 static void put_off(struct candidate *c, enum reason reason)
 {
 	static const char *const words[REASON_N] = {
-		[REASON_RATE] = "worth it, but as many actions as may be in a minute have been done",
+		[REASON_RATE] = "worth it, but as much as may be done in a minute has been done",
 		[REASON_STOP_BUDGET] = "worth it, but programs have been stopped for as long as may be in a minute",
 		[REASON_WORKERS] = "worth it, but as many workers as may be are at work",
 	};
@@ -226,10 +263,21 @@ static void put_off(struct candidate *c, enum reason reason)
 		c->plan.until_us = MAX(c->plan.until_us, c->plan.not_before_us + PLAN_LATE_US);
 }
 
+/* What all together may move in a minute. */
+static bool take_pageout(struct manager *m, struct candidate *c, uint64_t now_us, uint64_t *ret)
+{
+	if (!(c->plan.remedies & POLICY_PAGEOUT))
+		return true;
+	*ret = budget_take_pageout(&m->settings, &m->budget, c->plan.predicted, c->plan.limits.min_reclaim, now_us,
+				   &c->plan.not_before_us);
+	return *ret > 0;
+}
+
 /* -EAGAIN: no worker is free. */
 static int act(struct manager *m, struct candidate *c)
 {
 	const uint64_t now_us = manager_now();
+	uint64_t pageout = 0;
 	enum reason reason;
 	int r;
 
@@ -244,10 +292,17 @@ static int act(struct manager *m, struct candidate *c)
 		c->plan.not_before_us = 0;
 		return -EAGAIN;
 	}
-	c->plan.wanted = false;
-	r = carry_out(m, c);
-	if (r < 0)
+	if (!take_pageout(m, c, now_us, &pageout)) {
 		budget_give(&m->settings, &m->budget, 0, now_us);
+		put_off(c, REASON_RATE);
+		return 0;
+	}
+	c->plan.wanted = false;
+	r = carry_out(m, c, pageout);
+	if (r < 0) {
+		budget_give_pageout(&m->budget, pageout, 0);
+		budget_give(&m->settings, &m->budget, 0, now_us);
+	}
 	return 0;
 }
 

@@ -11,7 +11,9 @@
 
 #define SECOND_US 1000000ull
 
-static int read_rss(const struct manager *m, const struct ledger_record *action, uint64_t *ret)
+/* @ret_faults: major ones, of the process so far. */
+static int read_rss(const struct manager *m, const struct ledger_record *action, uint64_t *ret, uint64_t *ret_swap,
+		    uint64_t *ret_faults)
 {
 	_cleanup_close_ int dir = procfs_open_pid(m->proc, action->pid);
 	struct pstatus status;
@@ -25,12 +27,27 @@ static int read_rss(const struct manager *m, const struct ledger_record *action,
 	/* The address space of one that is exiting is empty: that is no saving. */
 	if (r == 0 && !status.vm_size)
 		r = -ESRCH;
-	if (r == 0)
-		*ret = status.rss_anon + status.rss_file + status.rss_shmem;
-	return r;
+	if (r < 0)
+		return r;
+	*ret = status.rss_anon + status.rss_file + status.rss_shmem;
+	*ret_swap = status.vm_swap;
+	*ret_faults = stat.major_faults;
+	return 0;
 }
 
-static void learn(struct manager *m, const struct ledger_record *rec, uint64_t rss)
+/* Of what was paged out: how much came back, and how many times the process had to wait for a page since then. */
+static void compare_swap(const struct ledger_record *action, uint64_t swap, uint64_t faults, struct ledger_record *rec,
+			 uint64_t *ret_faults)
+{
+	*ret_faults = faults - MIN(faults, action->faults);
+	if (!action->swapped)
+		return;
+	rec->swapped = MIN(action->swap - MIN(action->swap, swap), action->swapped);
+	rec->swap = swap;
+	rec->faults = faults;
+}
+
+static void learn(struct manager *m, const struct ledger_record *rec, uint64_t rss, uint64_t faults)
 {
 	const struct candidate *c = candidates_find(&m->candidates, rec->pid, rec->start_time);
 	struct memory_process *process = memory_process(&m->memory, rec->pid, rec->start_time);
@@ -38,16 +55,19 @@ static void learn(struct manager *m, const struct ledger_record *rec, uint64_t r
 	struct thresholds limits;
 
 	manager_limits(m, rec, &limits);
-	policy_learn_check(&m->settings, c ? &c->decision.limits : &limits, &process->track, &program->track,
-			   rec->after_us, rss, rec->boot_us);
+	if (c)
+		limits = c->decision.limits;
+	policy_learn_refaults(&m->settings, &limits, &process->track, &program->track, rec->swapped, faults,
+			      rec->boot_us);
+	policy_learn_check(&m->settings, &limits, &process->track, &program->track, rec->after_us, rss, rec->boot_us);
 }
 
 static void check(struct manager *m, const struct ledger_record *action, uint64_t after_us)
 {
 	struct ledger_record rec = *action;
-	uint64_t rss = 0;
+	uint64_t rss = 0, swap = 0, faults = 0, since = 0;
 
-	if (read_rss(m, action, &rss) < 0) {
+	if (read_rss(m, action, &rss, &swap, &faults) < 0) {
 		checks_drop(&m->checks, action->pid, action->start_time);
 		return;
 	}
@@ -62,7 +82,10 @@ static void check(struct manager *m, const struct ledger_record *action, uint64_
 	rec.stopped_us = rec.duration_us = 0;
 	rec.words[0] = 0;
 	text_format(rec.reason, sizeof(rec.reason), rss > rec.rss_before ? "grown" : "stayed");
-	learn(m, &rec, rss);
+	compare_swap(action, swap, faults, &rec, &since);
+	if (rec.swapped)
+		text_format(rec.words, sizeof(rec.words), "%ju pages had to be waited for since", (uintmax_t)since);
+	learn(m, &rec, rss, since);
 	(void)manager_write(m, &rec, false);
 }
 

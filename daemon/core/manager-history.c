@@ -69,13 +69,15 @@ static void learn_action(const struct past *p, const struct ledger_record *rec, 
 				    .predicted = rec->predicted,
 				    .stopped_us = rec->stopped_us,
 				    .rss_after = rec->rss_after == LEDGER_UNKNOWN ? 0 : rec->rss_after,
+				    .moved = rec->swapped,
+				    .cold = rec->remedies == WORKER_REMEDY_COLD,
 				    .freed = interrupted ? (int64_t)limits.min_reclaim : rec->freed,
 			    },
 			    at_us);
 	/* Whether that was in vain nobody can tell any more. */
 	if (interrupted)
 		process->settled = true;
-	if (done && at_us == rec->boot_us)
+	if (done && rec->remedies != WORKER_REMEDY_COLD && at_us == rec->boot_us)
 		checks_add(&p->m->checks, rec);
 }
 
@@ -85,6 +87,8 @@ static void learn_check(const struct past *p, const struct ledger_record *rec, s
 	struct thresholds limits;
 
 	manager_limits(p->m, rec, &limits);
+	/* How many faults it had until then was counted when it was checked. */
+	policy_learn_refaults(&p->m->settings, &limits, process, program, rec->swapped, 0, at_us);
 	policy_learn_check(&p->m->settings, &limits, process, program, rec->after_us,
 			   rec->rss_after == LEDGER_UNKNOWN ? POLICY_UNKNOWN : rec->rss_after, at_us);
 	checks_done(&p->m->checks, rec->pid, rec->start_time, rec->after_us);

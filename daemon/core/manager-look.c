@@ -16,6 +16,7 @@ static void plan(struct manager *m, struct candidate *c, uint64_t now_us)
 	c->plan = (struct plan){
 		.wanted = true,
 		.remedies = c->decision.remedies,
+		.by_ages = c->decision.by_ages,
 		.predicted = c->decision.predicted,
 		.until_us = now_us + MAX(2 * m->settings.interval_us, MINUTE_US),
 		.limits = c->decision.limits,
@@ -66,7 +67,7 @@ static void conclude(struct manager *m, struct candidate *c, uint64_t now_us)
 	}
 }
 
-/* The most that one of them would bring; policy says what all chosen ones would. */
+/* The most that one of those that free something would bring; policy says what all chosen ones would. */
 static uint64_t promised(const struct decision *d, const struct prospect *found)
 {
 	uint64_t most = POLICY_UNKNOWN;
@@ -74,8 +75,8 @@ static uint64_t promised(const struct decision *d, const struct prospect *found)
 	if (d->remedies)
 		return d->predicted;
 	for (size_t i = 0; i < found->n; i++)
-		if (found->v[i].possible && found->v[i].predicted != POLICY_UNKNOWN &&
-		    (most == POLICY_UNKNOWN || found->v[i].predicted > most))
+		if (!(found->v[i].remedy & POLICY_MOVES) && found->v[i].possible &&
+		    found->v[i].predicted != POLICY_UNKNOWN && (most == POLICY_UNKNOWN || found->v[i].predicted > most))
 			most = found->v[i].predicted;
 	return most;
 }
@@ -93,6 +94,8 @@ static void take_facts(struct manager *m, struct candidate *c, const struct task
 	c->runtime = look_runtime(head);
 	look_prospect(head, c->decision.limits.depth, &found);
 	candidate_subject(c, now_us, &subject);
+	if (t->req.flags & WORKER_F_OUTSIDE)
+		manager_idle_facts(m, c, &c->decision.limits, &subject);
 	policy_decide(&m->settings, &subject, &found, &process->track, &program->track, manager_urgency(m, now_us),
 		      now_us, &c->decision);
 	c->promised = promised(&c->decision, &found);
@@ -120,12 +123,16 @@ static void on_looked(struct task *t, void *arg)
 
 int manager_look(struct manager *m, struct candidate *c)
 {
+	const bool may_move = (c->decision.limits.remedies & POLICY_MOVES) &&
+			      manager_urgency(m, manager_now()) == URGENCY_PRESSURE;
 	const struct worker_request req = {
 		.magic = WORKER_MAGIC,
 		.version = WORKER_VERSION,
 		.pid = c->pid,
 		.start_time = c->start_time,
 		.op = WORKER_OP_EXPLAIN,
+		/* What it costs the target, it costs when memory is short only. */
+		.flags = may_move ? WORKER_F_OUTSIDE : 0,
 		.timeout_us = c->decision.limits.timeout_us,
 	};
 	int r;

@@ -6,6 +6,7 @@
  *	manager-settings  configuration, and what follows from it
  *	manager-sweep     who is there? what does policy say of them?
  *	manager-look      what would come back? then policy again
+ *	manager-idle      is its memory idle, and where would it go?
  *	manager-act       doing it, and who is next
  *	manager-check     has it come back?
  *	manager-request   what others want done
@@ -88,6 +89,14 @@ void manager_leave(struct manager *m, struct candidate *c);
 /* manager-look.c */
 int manager_look(struct manager *m, struct candidate *c) __must_check;
 
+/* manager-idle.c */
+/* What policy has to know where memory may be moved: fills these figures of @ret. */
+void manager_idle_facts(struct manager *m, const struct candidate *c, const struct thresholds *limits,
+			struct subject *ret);
+/* The proof that @req's remedies ask for, as of now; without one the worker refuses. How much, and how full. */
+void manager_idle_prove(struct manager *m, const struct candidate *c, const struct thresholds *limits, bool by_ages,
+			struct worker_request *req);
+
 /* manager-act.c */
 /* Looks and actions that wait, as far as workers and limits allow; the largest first. */
 void manager_dispatch(struct manager *m);
@@ -97,6 +106,7 @@ struct action {
 	struct manager *m;
 	struct ledger_record rec; /* who it is, and what was promised */
 	struct thresholds limits;
+	uint64_t pageout; /* bytes that were taken from the budget for it */
 	manager_done_fn fn; /* NULL: nobody asked, or the asker is gone */
 	void *arg;
 	bool asked; /* by somebody: on his account, not on that of all together */

@@ -120,6 +120,16 @@ static struct action *action_new(struct manager *m, const struct candidate *c, c
 	return a;
 }
 
+/* By what has been seen of it so far: @c was made for this request. */
+static void prove_idle(struct manager *m, const struct candidate *c, const struct thresholds *limits,
+		       struct worker_request *ask)
+{
+	const struct candidate *known = candidates_find(&m->candidates, c->pid, c->start_time);
+
+	ask->max_bytes = m->settings.pageout_per_minute;
+	manager_idle_prove(m, known ? known : c, limits, true, ask);
+}
+
 int manager_trim(struct manager *m, const struct manager_request *req, manager_done_fn fn, void *arg)
 {
 	_cleanup_(candidate_freep) struct candidate *c = NULL;
@@ -134,6 +144,8 @@ int manager_trim(struct manager *m, const struct manager_request *req, manager_d
 	}
 	if (r == 0) {
 		ask = request_of(req, c, &a->limits);
+		if (ask.remedies & POLICY_MOVES)
+			prove_idle(m, c, &a->limits, &ask);
 		a->fn = fn;
 		a->arg = arg;
 		r = manager_act(m, a, &ask);
@@ -171,7 +183,8 @@ static int explain(struct manager *m, const struct candidate *c, const struct ma
 	limits_of(m, c, &limits);
 	ask = request_of(req, c, &limits);
 	ask.op = WORKER_OP_EXPLAIN;
-	ask.remedies = ask.flags = 0;
+	ask.remedies = 0;
+	ask.flags = WORKER_F_OUTSIDE;
 	ask.max_stop_us = 0;
 	r = admit(m, c, false);
 	if (r < 0)

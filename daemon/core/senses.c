@@ -11,6 +11,7 @@
 
 #define MODULE "/sys/kernel/reclaim"
 #define IDLE_AFTER MODULE "/idle_after_ms"
+#define REGIONS_MAX 65536 /* vm.max_map_count is 65530 by default */
 #define EVENTS_AT_ONCE 64 /* then others get their turn */
 
 void senses_init(struct senses *s, sd_event *event, int proc, enum source_kind wanted, const struct senses_listener *l)
@@ -112,6 +113,13 @@ int senses_list(struct senses *s, const struct proc_filter *filter, struct proc_
 	else if (!source_is_module(&s->source))
 		deafen(s);
 	return 0;
+}
+
+int senses_ages(struct senses *s, pid_t pid, struct region_list *ret)
+{
+	if (!s->open || !source_is_module(&s->source))
+		return -ENOENT;
+	return source_regions(&s->source, pid, REGIONS_MAX, ret);
 }
 
 const char *senses_name(const struct senses *s)

@@ -39,6 +39,9 @@ void senses_close(struct senses *s); /* accepts zeroed */
 int senses_list(struct senses *s, const struct proc_filter *filter, struct proc_list *ret, char *why, size_t why_size)
 	__must_check;
 
+/* The mappings of a process with their ages: -ENOENT where no module keeps any, -errno. */
+int senses_ages(struct senses *s, pid_t pid, struct region_list *ret) __must_check;
+
 const char *senses_name(const struct senses *s); /* "netlink", "procfs", "none" */
 
 #endif

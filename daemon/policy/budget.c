@@ -10,9 +10,11 @@ static void budget_refill(const struct settings *s, struct budget *b, uint64_t n
 {
 	const double minutes = (double)(now_us > b->since_us ? now_us - b->since_us : 0) / MINUTE_US;
 	const double actions = s->actions_per_minute, stop_us = (double)s->stop_budget_us;
+	const double pageout = (double)s->pageout_per_minute;
 
 	b->actions = b->since_us ? MIN(actions, b->actions + minutes * actions) : actions;
 	b->stop_us = b->since_us ? MIN(stop_us, b->stop_us + minutes * stop_us) : stop_us;
+	b->pageout = b->since_us ? MIN(pageout, b->pageout + minutes * pageout) : pageout;
 	b->since_us = MAX(now_us, b->since_us);
 }
 
@@ -52,6 +54,29 @@ bool budget_take(const struct settings *s, struct budget *b, unsigned int ncpus,
 	}
 	b->actions -= 1;
 	return true;
+}
+
+uint64_t budget_take_pageout(const struct settings *s, struct budget *b, uint64_t most, uint64_t worth, uint64_t now_us,
+			     uint64_t *ret_again_us)
+{
+	/* Where a minute's worth isn't worth it, a minute's worth has to do. */
+	const double least = (double)MIN(MIN(worth, most), s->pageout_per_minute);
+	uint64_t taken;
+
+	budget_refill(s, b, now_us);
+	if (b->pageout < least || b->pageout < 1) {
+		*ret_again_us = budget_again(now_us, MAX(least, 1) - b->pageout, (double)s->pageout_per_minute);
+		return 0;
+	}
+	taken = MIN(most, (uint64_t)b->pageout);
+	b->pageout -= (double)taken;
+	return taken;
+}
+
+void budget_give_pageout(struct budget *b, uint64_t taken, uint64_t moved)
+{
+	/* More than was taken: the next ones wait. */
+	b->pageout += (double)taken - (double)moved;
 }
 
 void budget_give(const struct settings *s, struct budget *b, uint64_t stopped_us, uint64_t now_us)

@@ -8,6 +8,7 @@
 
 #define SETTLED_US (600 * 1000000ull) /* what hasn't come back by then was worth it */
 #define RETRY_US (60 * 1000000ull) /* after a refusal: it may be safe a moment later */
+#define POLICY_PAGE 4096
 #define LOOK_SPANS_MAX 6 /* cooldowns between two looks that promise little */
 
 /* @base doubled @n times, up to the longest that is doubled to. */
@@ -24,7 +25,7 @@ static uint64_t backoff(const struct settings *s, uint64_t base, uint32_t n)
 /* When the next action may be. Who was held up for too long is left alone twice as long, but no more than that. */
 static void rest(const struct settings *s, const struct thresholds *limits, struct track *t)
 {
-	const uint64_t until_us = t->acted_us + backoff(s, limits->cooldown_us, t->in_vain + t->overran);
+	const uint64_t until_us = t->acted_us + backoff(s, limits->cooldown_us, t->in_vain + t->overran + t->refaults);
 
 	/* A refusal since then has a time of its own. */
 	t->not_before_us = t->refusals ? MAX(until_us, t->not_before_us) : until_us;
@@ -45,7 +46,7 @@ static void paid(const struct settings *s, const struct thresholds *limits, stru
 		 struct track *program)
 {
 	process->settled = true;
-	process->in_vain = 0;
+	process->in_vain = process->refaults = 0;
 	rest(s, limits, process);
 	program->in_vain = 0;
 	program->not_before_us = 0;
@@ -106,6 +107,7 @@ static void note_action(struct track *t, const struct outcome *what, uint64_t fr
 	t->predicted = what->predicted;
 	t->freed = freed;
 	t->rss_after = what->rss_after;
+	t->moved = what->moved;
 	t->actions++;
 	t->refusals = 0;
 }
@@ -128,8 +130,26 @@ void policy_learn_action(const struct settings *s, const struct thresholds *limi
 	process->settled = false;
 	process->overran = what->stopped_us > limits->max_stop_us;
 	rest(s, limits, process);
-	if (was_no_use(limits, what))
+	/* What comes of it is seen when memory is short, and then by nobody. */
+	if (what->cold)
+		process->settled = true;
+	else if (was_no_use(limits, what))
 		in_vain(s, limits, process, program, now_us);
+}
+
+/*
+ * To wait for memory from swap is worse than to allocate it anew: such a process
+ * is left alone twice as long as one whose memory merely came back.
+ */
+void policy_learn_refaults(const struct settings *s, const struct thresholds *limits, struct track *process,
+			   struct track *program, uint64_t back, uint64_t faults, uint64_t now_us)
+{
+	const uint64_t much = process->moved / 4;
+
+	if (!process->moved || process->settled || (back < much && faults < much / POLICY_PAGE))
+		return;
+	process->refaults++;
+	in_vain(s, limits, process, program, now_us);
 }
 
 void policy_learn_check(const struct settings *s, const struct thresholds *limits, struct track *process,

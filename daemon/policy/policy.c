@@ -177,11 +177,22 @@ static bool has_to_rest(const struct question *q)
 	return false;
 }
 
+/* Memory is short, and there may be some that could be moved. */
+static bool could_move(const struct question *q)
+{
+	const struct subject *p = q->p;
+
+	return q->urgent && (q->d->limits.remedies & POLICY_MOVES) &&
+	       (p->still_us >= q->d->limits.settled_us ||
+		(p->idle != POLICY_UNKNOWN && p->idle >= worth(p, &q->d->limits)));
+}
+
 /* A look promised little, or nobody acts on what it promises: not at every interval. */
 static bool was_looked_at(const struct question *q)
 {
 	const struct track *t = q->process;
-	const bool promising = q->s->mode == MODE_ENFORCE && t->look_predicted >= worth(q->p, &q->d->limits);
+	const bool promising = q->s->mode == MODE_ENFORCE &&
+			       (t->look_predicted >= worth(q->p, &q->d->limits) || could_move(q));
 	const uint64_t until_us =
 		due(q, t->looked_us, promising ? t->looked_us + q->s->interval_us : t->look_not_before_us);
 	char promised[SIZE_TEXT], ago[TIME_TEXT], left[TIME_TEXT];
@@ -235,7 +246,11 @@ static char *remedy_names(uint32_t remedies, char *buf, size_t size)
 	static const struct {
 		uint32_t bit;
 		const char *name;
-	} names[] = { { POLICY_TRIM, "trim" }, { POLICY_PURGE, "purge" }, { POLICY_COLLECT, "collect" } };
+	} names[] = { { POLICY_TRIM, "trim" },
+		      { POLICY_PURGE, "purge" },
+		      { POLICY_COLLECT, "collect" },
+		      { POLICY_COLD, "cold" },
+		      { POLICY_PAGEOUT, "pageout" } };
 
 	*buf = '\0';
 	for (size_t i = 0; i < ARRAY_SIZE(names); i++)
@@ -257,7 +272,7 @@ static bool choose(const struct question *q, const struct prospect *found)
 	char shown[128];
 
 	for (size_t i = 0; i < found->n && i < ARRAY_SIZE(found->v); i++) {
-		if (!(found->v[i].remedy & d->limits.remedies))
+		if (!(found->v[i].remedy & d->limits.remedies & ~POLICY_MOVES))
 			continue;
 		if (!found->v[i].possible) {
 			why = found->v[i].reason ? found->v[i].reason : why;
@@ -276,34 +291,120 @@ static bool choose(const struct question *q, const struct prospect *found)
 	return true;
 }
 
+/* What is free is given back, where that is worth it. */
+static bool give_back(const struct question *q, const struct prospect *found)
+{
+	const bool may = q->s->mode == MODE_ENFORCE;
+	struct decision *d = q->d;
+	char names[40], size[SIZE_TEXT], need[SIZE_TEXT], shown[128];
+
+	if (!found->known) {
+		(void)answer(q, VERDICT_LEAVE, REASON_UNREADABLE, "%s",
+			     escape_text(found->why ? found->why : "its allocator can't be read", shown,
+					 sizeof(shown)));
+		return false;
+	}
+	if (!choose(q, found))
+		return false;
+	remedy_names(d->remedies, names, sizeof(names));
+	format_size(d->predicted, size, sizeof(size));
+	if (d->predicted < worth(q->p, &d->limits)) {
+		d->remedies = 0;
+		return !answer(q, VERDICT_LEAVE, REASON_NOT_WORTH_IT, "%s would come back; worth an action are %s",
+			       size, format_size(worth(q->p, &d->limits), need, sizeof(need)));
+	}
+	return answer(q, may ? VERDICT_ACT : VERDICT_WOULD, may ? REASON_WORTH_IT : REASON_MODE,
+		      "%s: %s would come back%s", names,
+		      d->predicted == POLICY_UNKNOWN ? "nobody knows how much" : size,
+		      may ? "" : "; the mode forbids it");
+}
+
+/* Bytes that a look has found for one of POLICY_MOVES, or 0 with the reason why not. */
+static uint64_t found_for(const struct prospect *found, uint32_t remedy, const char **ret_why)
+{
+	for (size_t i = 0; i < found->n && i < ARRAY_SIZE(found->v); i++) {
+		if (found->v[i].remedy != remedy)
+			continue;
+		if (!found->v[i].possible && found->v[i].reason)
+			*ret_why = found->v[i].reason;
+		return !found->v[i].possible ? 0 : found->v[i].predicted == POLICY_UNKNOWN ? 0 : found->v[i].predicted;
+	}
+	return 0;
+}
+
+/*
+ * Bytes that may be moved to swap: what the module knows to have been left
+ * alone; without it all, if only nobody has been awake to use any of it.
+ */
+static uint64_t may_page_out(const struct question *q, const struct prospect *found, const char **ret_why)
+{
+	const struct subject *p = q->p;
+	uint64_t bytes;
+
+	*ret_why = "there is nothing of it that could be moved";
+	bytes = found_for(found, POLICY_PAGEOUT, ret_why);
+	if (!bytes)
+		return 0;
+	if (p->settled != POLICY_UNKNOWN)
+		bytes = MIN(bytes, p->settled);
+	else if (p->still_us < q->d->limits.settled_us)
+		bytes = 0;
+	if (bytes < worth(p, &q->d->limits)) {
+		*ret_why = "too little of its memory has been left alone for SettledSec=";
+		return 0;
+	}
+	*ret_why = "swap has no room for it";
+	bytes = MIN(bytes, p->swap_room);
+	return bytes < worth(p, &q->d->limits) ? 0 : bytes;
+}
+
+/*
+ * The last rung: only when programs wait for memory, and when nothing that is
+ * free would do. false: the answer that is there stands, unless this was all
+ * that is allowed.
+ */
+static bool move(const struct question *q, const struct prospect *found)
+{
+	const bool may = q->s->mode == MODE_ENFORCE;
+	struct decision *d = q->d;
+	const uint32_t moves = d->limits.remedies & POLICY_MOVES;
+	const char *why = "memory is only moved when programs wait for memory", *none = NULL;
+	const char *forbidden = may ? "" : "; the mode forbids it";
+	char size[SIZE_TEXT], shown[128];
+	uint64_t bytes = 0;
+
+	if (!moves)
+		return false;
+	if (q->urgent && (moves & POLICY_PAGEOUT))
+		bytes = may_page_out(q, found, &why);
+	d->by_ages = q->p->settled != POLICY_UNKNOWN;
+	if (bytes) {
+		d->remedies = POLICY_PAGEOUT;
+		d->predicted = bytes;
+		return answer(q, may ? VERDICT_ACT : VERDICT_WOULD, may ? REASON_WORTH_IT : REASON_MODE,
+			      "pageout: %s would be moved to swap%s", format_size(bytes, size, sizeof(size)),
+			      forbidden);
+	}
+	/* A look that finds nothing to be moved says so of both. */
+	(void)found_for(found, POLICY_COLD, &none);
+	if (q->urgent && (moves & POLICY_COLD) && d->by_ages && !none && q->p->settled >= worth(q->p, &d->limits)) {
+		d->remedies = POLICY_COLD;
+		d->predicted = 0;
+		return answer(q, may ? VERDICT_ACT : VERDICT_WOULD, may ? REASON_WORTH_IT : REASON_MODE,
+			      "cold: %s would be the first to go%s", format_size(q->p->settled, size, sizeof(size)),
+			      forbidden);
+	}
+	if (!(d->limits.remedies & ~POLICY_MOVES))
+		(void)answer(q, VERDICT_LEAVE, REASON_NOTHING_POSSIBLE, "%s", escape_text(why, shown, sizeof(shown)));
+	return false;
+}
+
 void policy_decide(const struct settings *s, const struct subject *p, const struct prospect *found,
 		   const struct track *process, const struct track *program, enum urgency urgency, uint64_t now_us,
 		   struct decision *ret)
 {
 	const struct question q = question(s, p, process, program, urgency, now_us, ret);
-	const bool may = s->mode == MODE_ENFORCE;
-	char names[40], size[SIZE_TEXT], need[SIZE_TEXT], shown[128];
 
-	if (is_no_candidate(&q))
-		return;
-	if (!found->known) {
-		(void)answer(&q, VERDICT_LEAVE, REASON_UNREADABLE, "%s",
-			     escape_text(found->why ? found->why : "its allocator can't be read", shown,
-					 sizeof(shown)));
-		return;
-	}
-	if (!choose(&q, found))
-		return;
-	remedy_names(ret->remedies, names, sizeof(names));
-	format_size(ret->predicted, size, sizeof(size));
-	if (ret->predicted < worth(p, &ret->limits)) {
-		ret->remedies = 0;
-		(void)answer(&q, VERDICT_LEAVE, REASON_NOT_WORTH_IT, "%s would come back; worth an action are %s", size,
-			     format_size(worth(p, &ret->limits), need, sizeof(need)));
-		return;
-	}
-	(void)answer(&q, may ? VERDICT_ACT : VERDICT_WOULD, may ? REASON_WORTH_IT : REASON_MODE,
-		     "%s: %s would come back%s", names,
-		     ret->predicted == POLICY_UNKNOWN ? "nobody knows how much" : size,
-		     may ? "" : "; the mode forbids it");
+	if (!is_no_candidate(&q) && !give_back(&q, found))
+		(void)move(&q, found);
 }

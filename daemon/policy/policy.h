@@ -33,6 +33,9 @@ struct subject {
 	uint64_t rss, anon, swap; /* bytes or POLICY_UNKNOWN */
 	uint64_t idle; /* the module's: anonymous bytes without a sign of access; POLICY_UNKNOWN without it */
 	uint64_t idle_age_us; /* what the module calls idle; 0 unknown */
+	uint64_t settled; /* the module's: bytes that were left alone for settled_us; POLICY_UNKNOWN without it */
+	uint64_t still_us; /* since when it hasn't used the CPUs at all */
+	uint64_t swap_room; /* bytes that may be moved to swap */
 	uint64_t quiet_us; /* since when it hasn't used more CPU than allowed: 0 busy just now */
 	uint32_t cpu_permille; /* of the last interval, of one CPU */
 	bool kthread, zombie, stopped, traced, tracer, realtime, vmm;
@@ -65,6 +68,8 @@ struct track {
 	uint64_t rss_after; /* bytes, of the last action */
 	uint32_t actions; /* in all */
 	uint32_t in_vain; /* in a row: actions whose memory came straight back, or that brought nothing */
+	uint64_t moved; /* bytes that the last action moved to swap */
+	uint32_t refaults; /* in a row: actions whose memory was wanted back from swap */
 	uint32_t refusals; /* in a row: the worker found it unsafe, or failed */
 	bool settled; /* whether the last action was in vain is known */
 	bool overran; /* the last action stopped it for longer than it should */
@@ -98,7 +103,8 @@ struct decision {
 	 * that the worker leaves out what no longer pays; but not when collect is among them, which it would leave out.
 	 */
 	uint32_t remedies;
-	uint64_t predicted; /* bytes in all, or POLICY_UNKNOWN */
+	bool by_ages; /* of cold and pageout: only what the module knows to be idle; else all, since nobody is awake */
+	uint64_t predicted; /* bytes in all, or POLICY_UNKNOWN; what is moved counts, what is cold doesn't */
 	uint64_t not_before_us; /* of WAIT */
 	struct thresholds limits; /* that apply to it after rules */
 	const char *rule; /* name of the last rule that had a say, or NULL; the settings' own */
@@ -115,6 +121,8 @@ void policy_decide(const struct settings *s, const struct subject *p, const stru
 /* What happened, back into memory. Each changes both tracks. */
 struct outcome {
 	bool acted, refused; /* refused: the worker found it unsafe; neither: failed */
+	bool cold; /* it was cold alone: nothing comes of it at once */
+	uint64_t moved; /* bytes that are in swap now */
 	uint64_t predicted, stopped_us, rss_after;
 	int64_t freed;
 };
@@ -122,6 +130,9 @@ void policy_learn_look(const struct settings *s, struct track *process, struct t
 		       uint64_t now_us);
 void policy_learn_action(const struct settings *s, const struct thresholds *limits, struct track *process,
 			 struct track *program, const struct outcome *what, uint64_t now_us);
+/* Of what the last action moved to swap @back bytes are resident again; @faults: pages that had to be waited for. */
+void policy_learn_refaults(const struct settings *s, const struct thresholds *limits, struct track *process,
+			   struct track *program, uint64_t back, uint64_t faults, uint64_t now_us);
 /* @after_us: 10 s, 1 min, 10 min after the action; @rss: bytes then. */
 void policy_learn_check(const struct settings *s, const struct thresholds *limits, struct track *process,
 			struct track *program, uint64_t after_us, uint64_t rss, uint64_t now_us);
@@ -129,7 +140,7 @@ void policy_learn_check(const struct settings *s, const struct thresholds *limit
 /* Limits of all together (budget.c): tokens that come back with time. Zeroed: full at first use. */
 struct budget {
 	uint64_t since_us;
-	double actions, stop_us;
+	double actions, stop_us, pageout; /* pageout: bytes */
 	uint32_t running; /* workers that act or look */
 };
 /*
@@ -140,6 +151,10 @@ bool budget_take(const struct settings *s, struct budget *b, unsigned int ncpus,
 		 enum reason *ret_reason, uint64_t *ret_again_us);
 /* For a look, which stops nobody: only the number of workers counts. */
 bool budget_take_look(const struct settings *s, struct budget *b, unsigned int ncpus);
+/* Takes at most @most bytes that may be moved to swap now. 0, and when to ask again: too few for it to be worth it. */
+uint64_t budget_take_pageout(const struct settings *s, struct budget *b, uint64_t most, uint64_t worth, uint64_t now_us,
+			     uint64_t *ret_again_us);
+void budget_give_pageout(struct budget *b, uint64_t taken, uint64_t moved); /* what of it wasn't used */
 /* A worker has ended. */
 void budget_give(const struct settings *s, struct budget *b, uint64_t stopped_us, uint64_t now_us);
 

@@ -49,6 +49,7 @@ static void overlay(const struct rule *r, struct thresholds *t)
 	t->idle_cpu_permille = r->set & SET_IDLE_CPU ? w->idle_cpu_permille : t->idle_cpu_permille;
 	t->remedies = r->set & SET_REMEDIES ? w->remedies : t->remedies;
 	t->depth = r->set & SET_DEPTH ? w->depth : t->depth;
+	t->settled_us = r->set & SET_SETTLED ? w->settled_us : t->settled_us;
 	t->cooldown_us = r->set & SET_COOLDOWN ? w->cooldown_us : t->cooldown_us;
 	t->max_stop_us = r->set & SET_MAX_STOP ? w->max_stop_us : t->max_stop_us;
 	t->timeout_us = r->set & SET_TIMEOUT ? w->timeout_us : t->timeout_us;

@@ -62,6 +62,11 @@ const struct key settings_keys[] = {
 	SETTING("Pressure", "WindowSec", time, pressure_window_us, "2s",
 		"over which StallSec is measured: 2s, 4s, 6s, 8s or 10s", .min = 2 * SEC, .max = 10 * SEC),
 
+	SETTING("Pressure", "MinSwapFree", percent, swap_keep_permille, "20%", "part of swap that pageout leaves free",
+		.max = 1000),
+	SETTING("Pressure", "PageoutPerMinute", size, pageout_per_minute, "256M",
+		"memory of all processes that is paged out, per minute", .min = MIB, .max = 64 * TIB),
+
 	THRESHOLD("MinAnon", size, min_anon, SET_MIN_ANON, "64M",
 		  "anonymous memory below which a process isn't looked at", .min = MIB, .max = 64 * TIB),
 	THRESHOLD("MinReclaim", size, min_reclaim, SET_MIN_RECLAIM, "16M", "predicted gain below which nothing is done",
@@ -72,8 +77,10 @@ const struct key settings_keys[] = {
 	THRESHOLD("IdleCPU", percent, idle_cpu_permille, SET_IDLE_CPU, "1%", "idle: at most so much of one CPU",
 		  .max = 1000),
 	THRESHOLD("Remedies", remedies, remedies, SET_REMEDIES, "trim purge",
-		  "what may be done: trim, purge, collect; or none"),
+		  "what may be done: trim, purge, collect, cold, pageout; or none"),
 	THRESHOLD("Depth", choice, depth, SET_DEPTH, "normal", "of a purge: auto, normal or deep", .choices = depths),
+	THRESHOLD("SettledSec", time, settled_us, SET_SETTLED, "10min",
+		  "for cold and pageout: for how long memory must have been left alone", .min = SEC, .max = 30 * DAY),
 	THRESHOLD("CooldownSec", time, cooldown_us, SET_COOLDOWN, "10min", "time between two actions on one process",
 		  .min = SEC, .max = 30 * DAY),
 	THRESHOLD("MaxStopSec", time, max_stop_us, SET_MAX_STOP, "20ms",

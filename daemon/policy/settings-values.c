@@ -259,9 +259,8 @@ static const struct {
 	const char *name;
 	uint32_t bit;
 } remedies[] = {
-	{ "trim", POLICY_TRIM },
-	{ "purge", POLICY_PURGE },
-	{ "collect", POLICY_COLLECT },
+	{ "trim", POLICY_TRIM }, { "purge", POLICY_PURGE },	{ "collect", POLICY_COLLECT },
+	{ "cold", POLICY_COLD }, { "pageout", POLICY_PAGEOUT },
 };
 
 static int remedy_add(const char *word, uint32_t *bits, char *why, size_t size)
@@ -274,7 +273,7 @@ static int remedy_add(const char *word, uint32_t *bits, char *why, size_t size)
 	}
 	if (!strcmp(word, "none"))
 		return value_wrong(word, "it to stand alone", why, size);
-	return value_wrong(word, "some of trim, purge, collect; or none", why, size);
+	return value_wrong(word, "some of trim, purge, collect, cold, pageout; or none", why, size);
 }
 
 static int remedies_parse(const struct key *k, const char *value, void *field, char *why, size_t size)

@@ -29,7 +29,12 @@ enum policy_remedy {
 	POLICY_COLLECT = 1 << 0,
 	POLICY_TRIM = 1 << 1,
 	POLICY_PURGE = 1 << 2,
+	POLICY_COLD = 1 << 3,
+	POLICY_PAGEOUT = 1 << 4,
 };
+
+/* They free nothing: they move what is idle, or let it be the first to go. */
+#define POLICY_MOVES ((uint32_t)(POLICY_COLD | POLICY_PAGEOUT))
 
 enum policy_depth { DEPTH_AUTO, DEPTH_NORMAL, DEPTH_DEEP };
 
@@ -45,6 +50,7 @@ struct thresholds {
 	uint32_t idle_cpu_permille; /* quiet: not more than so much of one CPU */
 	uint32_t remedies; /* enum policy_remedy bits, 0: none */
 	enum policy_depth depth;
+	uint64_t settled_us; /* for how long memory that is moved must have been left alone */
 	uint64_t cooldown_us; /* between two actions on one process */
 	uint64_t max_stop_us; /* per action */
 	uint64_t timeout_us; /* per action */
@@ -70,9 +76,18 @@ struct rule {
 };
 
 enum threshold_bit {
-	SET_NEVER = 1 << 0, SET_MIN_ANON = 1 << 1, SET_MIN_RECLAIM = 1 << 2, SET_MIN_RECLAIM_PERMILLE = 1 << 3,
-	SET_IDLE = 1 << 4, SET_IDLE_CPU = 1 << 5, SET_REMEDIES = 1 << 6, SET_DEPTH = 1 << 7, SET_COOLDOWN = 1 << 8,
-	SET_MAX_STOP = 1 << 9, SET_TIMEOUT = 1 << 10,
+	SET_NEVER = 1 << 0,
+	SET_MIN_ANON = 1 << 1,
+	SET_MIN_RECLAIM = 1 << 2,
+	SET_MIN_RECLAIM_PERMILLE = 1 << 3,
+	SET_IDLE = 1 << 4,
+	SET_IDLE_CPU = 1 << 5,
+	SET_REMEDIES = 1 << 6,
+	SET_DEPTH = 1 << 7,
+	SET_COOLDOWN = 1 << 8,
+	SET_MAX_STOP = 1 << 9,
+	SET_TIMEOUT = 1 << 10,
+	SET_SETTLED = 1 << 11,
 };
 
 struct settings {
@@ -89,6 +104,8 @@ struct settings {
 	/* [Pressure] */
 	uint64_t pressure_stall_us; /* some stall within pressure_window_us that makes things urgent; 0: never */
 	uint64_t pressure_window_us; /* a multiple of 2 s */
+	uint32_t swap_keep_permille; /* of swap, stays free */
+	uint64_t pageout_per_minute; /* bytes, of all processes together */
 	/* [Reclaim] */
 	struct thresholds defaults;
 	/* [Rule NAME], in the order of their names' first appearance; later ones win key by key */

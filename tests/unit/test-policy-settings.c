@@ -251,6 +251,7 @@ static void test_every_key_in_rules(void **state)
 		ROW("IdleCPU", "4%", idle_cpu_permille),
 		ROW("Remedies", "collect", remedies),
 		ROW("Depth", "deep", depth),
+		ROW("SettledSec", "8s", settled_us),
 		ROW("CooldownSec", "5s", cooldown_us),
 		ROW("MaxStopSec", "6ms", max_stop_us),
 		ROW("TimeoutSec", "7s", timeout_us),

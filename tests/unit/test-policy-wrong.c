@@ -72,9 +72,9 @@ static const struct row errors[] = {
 	  "2: MinReclaimPercent=: out of range: from 0% to 100%" },
 	/* remedies and paths */
 	{ "[Reclaim]\nRemedies=trim kill\n",
-	  "2: Remedies=: 'kill' is not understood; expected some of trim, purge, collect; or none" },
-	{ "[Reclaim]\nRemedies=pageout\n",
-	  "2: Remedies=: 'pageout' is not understood; expected some of trim, purge, collect; or none" },
+	  "2: Remedies=: 'kill' is not understood; expected some of trim, purge, collect, cold, pageout; or none" },
+	{ "[Reclaim]\nRemedies=pageuot\n",
+	  "2: Remedies=: 'pageuot' is not understood; expected some of trim, purge, collect, cold, pageout; or none" },
 	{ "[Reclaim]\nRemedies=trim none\n", "2: Remedies=: 'none' is not understood; expected it to stand alone" },
 	{ "[Daemon]\nMetricsFile=reclaim.prom\n",
 	  "2: MetricsFile=: 'reclaim.prom' is not understood; expected a file's absolute path without '..'" },
