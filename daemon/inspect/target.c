@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <stdlib.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 
@@ -92,6 +93,32 @@ static int target_open_exe(int piddir)
 	return MAX(procfs_reopen(path, O_RDONLY | O_NONBLOCK | O_NOCTTY), -1);
 }
 
+/*
+ * A reader that waits for a file system in user space which never answers can't
+ * be killed (fs/fuse/dev.c, request_wait_answer()). So that no more and more of
+ * them hang in one target, each holds a lock for as long as it lives, of which
+ * there are a few: those of files that only who may trace the target can open.
+ */
+static int target_take_turn(int piddir, int *ret)
+{
+	static const char *const turns[] = { "mem", "pagemap", "auxv", "environ" };
+	bool taken = false;
+
+	for (size_t i = 0; i < ARRAY_SIZE(turns); i++) {
+		_cleanup_close_ int fd = openat(piddir, turns[i], O_RDONLY | O_CLOEXEC);
+
+		if (fd < 0)
+			continue;
+		/* Where such files can't be locked, there is nothing to wait for. */
+		if (flock(fd, LOCK_EX | LOCK_NB) == 0 || errno != EWOULDBLOCK) {
+			*ret = TAKE_FD(fd);
+			return 0;
+		}
+		taken = true;
+	}
+	return taken ? -EBUSY : 0;
+}
+
 int target_open(int piddir, struct target *ret)
 {
 	_cleanup_(target_close) struct target t = TARGET_CLOSED;
@@ -101,6 +128,10 @@ int target_open(int piddir, struct target *ret)
 	t.fds.mem_fd = openat(piddir, "mem", O_RDONLY | O_CLOEXEC);
 	if (t.fds.mem_fd < 0)
 		return errno == ENOENT ? -ESRCH : -errno;
+	/* Before anything that may hang. */
+	r = target_take_turn(piddir, &t.turn_fd);
+	if (r < 0)
+		return r;
 	/* Without it no heap can be read, but a stack can. */
 	t.fds.pagemap_fd = openat(piddir, "pagemap", O_RDONLY | O_CLOEXEC);
 	t.smaps_fd = openat(piddir, "smaps", O_RDONLY | O_CLOEXEC);
@@ -128,6 +159,7 @@ void target_close(struct target *t)
 	closep(&t->fds.pagemap_fd);
 	closep(&t->smaps_fd);
 	closep(&t->exe_fd);
+	closep(&t->turn_fd);
 	free(t->threads);
 	t->threads = NULL;
 	t->n_threads = 0;

@@ -31,6 +31,7 @@ struct target {
 	struct remote_fds fds;
 	int exe_fd; /* the program's file; -1 when it can't be opened */
 	int smaps_fd; /* nobody has read of it yet; -1 when it can't be opened */
+	int turn_fd; /* one of the few that may be open of a process at a time */
 	struct target_thread *threads; /* as of the opening; some may have gone, others come */
 	size_t n_threads;
 	struct remote mem;
@@ -39,12 +40,12 @@ struct target {
 	uint64_t at_entry; /* _start of the program */
 };
 
-#define TARGET_CLOSED                                                                   \
-	{                                                                               \
-		.fds = { .mem_fd = -1, .pagemap_fd = -1 }, .exe_fd = -1, .smaps_fd = -1 \
+#define TARGET_CLOSED                                                                                   \
+	{                                                                                               \
+		.fds = { .mem_fd = -1, .pagemap_fd = -1 }, .exe_fd = -1, .smaps_fd = -1, .turn_fd = -1, \
 	}
 
-/* 0, -ESRCH, -EACCES or -EPERM (not permitted), -errno. */
+/* 0, -ESRCH, -EACCES or -EPERM (not permitted), -EBUSY (open several times already), -errno. */
 int target_open(int piddir, struct target *ret) __must_check;
 void target_close(struct target *t); /* accepts zeroed and closed ones */
 

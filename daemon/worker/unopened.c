@@ -17,6 +17,7 @@ static const struct {
 	{ -EPERM, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it" },
 	{ -EMFILE, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)" },
 	{ -E2BIG, WORKER_REFUSED, "it has too many mappings to look at" },
+	{ -EBUSY, WORKER_REFUSED, "others look into it already, or hang in files or memory of it that never answer" },
 };
 
 enum worker_outcome unopened(int error, char *why, size_t size)
