@@ -1,0 +1,167 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What hostile targets have in common: they belong to nobody, we are root, and everybody else is watched meanwhile."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+import judge
+
+LONG = os.environ.get("RECLAIM_HOSTILE") == "long"
+SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
+NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
+FUSEFS = Path(__file__).with_name("fusefs.py")
+CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+# Beyond a deadline: until a worker notices, and what a busy machine adds. It ends itself after 0.7 s more, and whoever
+# started it ends it after a second.
+LATE = 1.5
+OUTCOMES = ("reclaimed", "nothing", "refused", "failed", "timeout")
+
+
+def readers():
+    """Workers and readers of this build that are no zombies, by state."""
+    found = {}
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            # The link's text: to follow it would ask a file system that hangs.
+            if os.readlink(f"/proc/{pid}/exe") == str(judge.WORKER):
+                found[int(pid)] = judge.state(int(pid))
+        except OSError:
+            pass
+    return {pid: s for pid, s in found.items() if s and s not in "ZX"}
+
+
+class Place:
+    """A folder that nobody may use, and programs in it."""
+
+    def __init__(self, tmp):
+        self.dir = tmp
+        for d in [tmp, *tmp.parents]:
+            if d in (Path("/tmp"), Path("/")):
+                break
+            d.chmod(0o755)
+
+    def program(self, name, source=None):
+        path = self.dir / name
+        if not path.exists():
+            shutil.copy(source or judge.VICTIMS / name, path)
+            path.chmod(0o755)
+        return path
+
+
+@pytest.fixture(scope="session")
+def place(tmp_path_factory):
+    return Place(tmp_path_factory.mktemp("hostile"))
+
+
+@pytest.fixture(scope="module")
+def bystanders():
+    """One that allocates all the time and checks itself, and one that sleeps and that nobody may wake."""
+    with judge.victim("single") as busy, judge.victim("plain") as idle:
+        busy.wait_ready()
+        idle.wait_ready().wait_asleep()
+        before, switches = idle.snapshot(), judge.switches(idle.pid)
+        yield busy, idle
+        assert judge.switches(idle.pid) == switches, "somebody has stopped a bystander"
+        idle.unharmed(before)
+        idle.finish()
+        busy.moves_on()
+        busy.finish()
+
+
+class Verdict:
+    """One line for each case."""
+
+    def __init__(self, name, capsys):
+        self.name, self.capsys, self.said, self.worst = name, capsys, [], 0.0
+
+    def took(self, seconds, timeout):
+        self.worst = max(self.worst, seconds - timeout)
+
+    def say(self, text):
+        self.said.append(text)
+
+    def show(self):
+        with self.capsys.disabled():
+            late = f"{max(self.worst, 0) * 1000:.0f} ms after its deadline at worst"
+            print(f"\n  {self.name}: {', '.join(self.said)}; {late}, seed {SEED}")
+
+
+def look(verdict, pid, timeout=1.0, late=LATE):
+    """explain: ends in time, with facts or a reason that a terminal may be shown."""
+    began = time.monotonic()
+    a = judge.ctl("--json", "explain", f"--timeout={int(timeout * 1000)}ms", pid)
+    took = time.monotonic() - began
+    verdict.took(took, timeout)
+    assert took < timeout + late, f"explain took {took:.2f} s"
+    assert a.rc in (0, 1, 3, 5), a
+    assert not CONTROL.search(a.err.rstrip("\n")) and a.err.count("\n") <= 1, a.err
+    if a.rc in (0, 3):
+        assert a.doc["pid"] == pid
+    verdict.say(f"explain {'gives facts' if a.rc == 0 and not a.doc['reason'] else (a.doc['reason'] if a.rc == 0 else a.err.split(': ', 1)[1].strip())}")
+    return a
+
+
+def act(verdict, pid, remedy="trim", timeout=1.0, late=LATE):
+    """trim: ends in time, and says how it went."""
+    began = time.monotonic()
+    t = judge.trim(pid, f"--remedy={remedy}", f"--timeout={int(timeout * 1000)}ms")
+    took = time.monotonic() - began
+    verdict.took(took, timeout)
+    assert took < timeout + late, f"{remedy} took {took:.2f} s: {t}"
+    assert t.outcome in OUTCOMES and (t.reason or t.outcome in ("reclaimed", "nothing")), t
+    assert not CONTROL.search(t.reason or ""), t
+    verdict.say(f"{remedy} {t.outcome}" + (f" ({t.reason})" if t.reason else ""))
+    return t
+
+
+def let_go(pid):
+    """Neither traced nor stopped, or gone."""
+    s = judge.wait_for("it to be let go", 10, lambda: (judge.status(pid) or {"TracerPid": "0", "State": "X"})
+                       if (judge.status(pid) or {"TracerPid": "0"})["TracerPid"] == "0" else None)
+    assert s["State"][0] != "T" and s["State"][0] != "t", s["State"]
+
+
+def nothing_left(before=()):
+    """No worker and no reader outlives its work."""
+    judge.wait_for("workers and readers to end", 10, lambda: not set(readers()) - set(before))
+
+
+class Fuse:
+    """fusefs.py and the program that it has started."""
+
+    def __init__(self, place, source, *argv, flags=(), prefix=("unshare", "-m")):
+        folder = place.dir / "mount"
+        folder.mkdir(exist_ok=True)
+        folder.chmod(0o777)
+        server = place.program("fusefs", FUSEFS)
+        self.server = subprocess.Popen([*prefix, sys.executable, server, *flags, source, folder, *map(str, argv)],
+                                       stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+        line = self.server.stdout.readline()
+        if not line:
+            self.server.wait()
+            pytest.skip("no file system can be mounted through /dev/fuse here")
+        self.pid = int(line)
+
+    def tell(self, *words):
+        self.server.stdin.write(" ".join(words) + "\n")
+        self.server.stdin.flush()
+        return self.server.stdout.readline().strip()
+
+    def close(self):
+        """What waits in it fails, and whoever waited can die."""
+        self.server.stdin.close()
+        self.server.wait(30)
+        self.server.stdout.close()
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc):
+        self.close()
