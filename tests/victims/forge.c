@@ -39,6 +39,8 @@ static struct {
 static uint64_t place; /* where wild pointers lead */
 static const char *file;
 static unsigned int seed;
+static size_t count; /* of libraries, */
+static off_t offset; /* and what is mapped of them */
 
 /* A block that is going to be freed, and looked at all the same: compilers need not know. */
 static uint64_t *hidden(void *p)
@@ -440,10 +442,10 @@ static void how_mappings(void)
 static void how_modules(void)
 {
 	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	char *p = map_anon(8000ul * 8192);
+	char *p = map_anon(count * 8192);
 
-	for (size_t i = 0; i < 8000; i++)
-		if (mmap(p + i * 8192, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, 0) == MAP_FAILED)
+	for (size_t i = 0; i < count; i++)
+		if (mmap(p + i * 8192, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED, fd, offset) == MAP_FAILED)
 			die("mmap");
 }
 
@@ -518,6 +520,8 @@ int main(int argc, char **argv)
 	vstat_open(argc, argv);
 	file = opt(argc, argv, "file", argv[0]);
 	seed = (unsigned int)opt_num(argc, argv, "seed", 1);
+	count = opt_num(argc, argv, "count", 8000);
+	offset = (off_t)opt_num(argc, argv, "offset", 0);
 	bloat_make(opt_num(argc, argv, "kib", 4096), keep, 16);
 	heap_find();
 	place = place_named(opt(argc, argv, "place", "unmapped"));
