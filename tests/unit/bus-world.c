@@ -114,6 +114,18 @@ void bus_world_close(struct bus_world *w)
 	munmap(w->seen, sizeof(*w->seen));
 }
 
+int bus_world_setup(void **state)
+{
+	bus_world_open(*state, NULL);
+	return 0;
+}
+
+int bus_world_teardown(void **state)
+{
+	bus_world_close(*state);
+	return 0;
+}
+
 int bus_world_socket(const struct bus_world *w, uid_t uid)
 {
 	struct sockaddr_un at = { .sun_family = AF_UNIX };

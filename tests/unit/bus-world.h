@@ -25,6 +25,11 @@ void bus_world_open(struct bus_world *w, const char *system);
 void bus_world_close(struct bus_world *w);
 bool bus_world_alive(const struct bus_world *w);
 
+/* cmocka's: one for each test, without a system bus. */
+int bus_world_setup(void **state);
+int bus_world_teardown(void **state);
+#define BUS_WORLD_TEST(fn, w) cmocka_unit_test_prestate_setup_teardown(fn, bus_world_setup, bus_world_teardown, &(w))
+
 /* Connects under that effective user id. A raw socket, or a bus that has said hello. */
 int bus_world_socket(const struct bus_world *w, uid_t uid);
 sd_bus *bus_world_connect(const struct bus_world *w, uid_t uid);

@@ -226,23 +226,9 @@ static void test_deaf(void **state)
 	sd_bus_flush_close_unref(root);
 }
 
-static int open_world(void **state)
-{
-	(void)state;
-	bus_world_open(&world, NULL);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	bus_world_close(&world);
-	return 0;
-}
-
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
+#define TEST(fn) BUS_WORLD_TEST(fn, world)
 	const struct CMUnitTest tests[] = {
 		TEST(test_vanish), TEST(test_hang_up), TEST(test_connections), TEST(test_one_worker_each),
 		TEST(test_pace),   TEST(test_signals), TEST(test_deaf),

@@ -427,23 +427,9 @@ static void test_metrics(void **state)
 	done(root);
 }
 
-static int open_world(void **state)
-{
-	(void)state;
-	bus_world_open(&world, NULL);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	bus_world_close(&world);
-	return 0;
-}
-
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
+#define TEST(fn) BUS_WORLD_TEST(fn, world)
 	const struct CMUnitTest tests[] = {
 		TEST(test_matrix),  TEST(test_list),	  TEST(test_trim_result), TEST(test_explain_facts),
 		TEST(test_errors),  TEST(test_arguments), TEST(test_properties),  TEST(test_introspection),

@@ -335,23 +335,9 @@ static void test_flood(void **state)
 	sd_bus_flush_close_unref(bob);
 }
 
-static int open_world(void **state)
-{
-	(void)state;
-	bus_world_open(&world, NULL);
-	return 0;
-}
-
-static int close_world(void **state)
-{
-	(void)state;
-	bus_world_close(&world);
-	return 0;
-}
-
 int main(void)
 {
-#define TEST(fn) cmocka_unit_test_setup_teardown(fn, open_world, close_world)
+#define TEST(fn) BUS_WORLD_TEST(fn, world)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_dialogues),
 		cmocka_unit_test(test_lengths),

@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* Workers beside an event loop: started with FAKE_WORKER set, this program is a worker. And the kernel's trigger. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
@@ -18,6 +17,7 @@
 #include "core/psi.h"
 #include "core/task.h"
 #include "fake-worker.h"
+#include "open-fds.h"
 
 #define START_TIME 4711
 #define MS 1000000ull
@@ -30,18 +30,6 @@ struct told {
 	struct worker_result result;
 	struct explain_head head;
 };
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static void on_done(struct task *t, void *arg)
 {

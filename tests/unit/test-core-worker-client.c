@@ -1,6 +1,5 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The worker client against its own fakes: started with FAKE_WORKER set, this program is a worker. */
-#include <dirent.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <setjmp.h>
@@ -20,6 +19,7 @@
 #include "base/clock.h"
 #include "core/worker-client.h"
 #include "fake-worker.h"
+#include "open-fds.h"
 
 #define START_TIME 4711
 #define MS 1000000ull
@@ -35,18 +35,6 @@ static bool emulated(void)
 }
 
 /* ---------------------------------------------------------------- the tests */
-
-static int count_fds(void)
-{
-	DIR *d = opendir("/proc/self/fd");
-	int n = 0;
-
-	assert_non_null(d);
-	while (readdir(d))
-		n++;
-	closedir(d);
-	return n;
-}
 
 static int run_any(const char *name, uint64_t timeout_us, int cancel_fd, struct worker_result *ret)
 {
