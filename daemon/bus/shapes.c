@@ -253,6 +253,8 @@ static const struct shape_member record_members[] = {
 	CHARS(struct ledger_record, comm, "comm"),
 	CHARS(struct ledger_record, exe, "exe"),
 	CHARS(struct ledger_record, unit, "unit"),
+	CHARS(struct ledger_record, slice, "slice"),
+	CHARS(struct ledger_record, cgroup, "cgroup"),
 	CHARS(struct ledger_record, reason, "reason"),
 	CHARS(struct ledger_record, words, "words"),
 	BITS(struct ledger_record, remedies, "remedies", shape_remedy_name, SHAPE_REMEDIES),

@@ -92,6 +92,8 @@ static void add_process(struct entry *e, const struct ledger_record *rec)
 	add_text(e, "RECLAIM_COMM", rec->comm);
 	add_text(e, "RECLAIM_EXE", rec->exe);
 	add_text(e, "RECLAIM_UNIT", rec->unit);
+	add_text(e, "RECLAIM_SLICE", rec->slice);
+	add_text(e, "RECLAIM_CGROUP", rec->cgroup);
 }
 
 /* Only what the kind has: elsewhere 0 would look like a figure. */

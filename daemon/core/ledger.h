@@ -21,6 +21,7 @@
 #define LEDGER_UNKNOWN UINT64_MAX
 #define LEDGER_WORDS 192
 #define LEDGER_NAME 256
+#define LEDGER_CGROUP 512
 
 enum ledger_kind {
 	LEDGER_START = 1, /* of the daemon: words has its version and mode */
@@ -49,7 +50,10 @@ struct ledger_record {
 	pid_t pid; /* 0: not about a process */
 	uint64_t start_time;
 	uid_t uid; /* of who may look into the process, and so be told of this */
+	uid_t real_uid; /* of who has started it, of whom rules speak; in records from before it was kept: @uid */
 	char comm[65], exe[LEDGER_NAME], unit[LEDGER_NAME]; /* raw */
+	/* Raw; cut off at their ends where all of a record's texts don't fit. The slice is the innermost one. */
+	char slice[LEDGER_NAME], cgroup[LEDGER_CGROUP];
 	char reason[24]; /* policy_reason_name() or a worker's outcome word */
 	char words[LEDGER_WORDS];
 	uint32_t remedies; /* enum worker_remedy bits */
@@ -83,7 +87,8 @@ int ledger_append(struct ledger *l, struct ledger_record *rec, bool sync) __must
 
 struct ledger_filter {
 	pid_t pid; /* 0: all */
-	const char *unit, *exe; /* NULL: all */
+	const char *unit; /* NULL: all; the unit, or a slice or unit that the process is in at any depth */
+	const char *exe; /* NULL: all */
 	uid_t uid; /* (uid_t)-1: all; else only what is about their processes */
 	uint64_t since_real_us; /* 0: all */
 	uint32_t kinds; /* bits 1 << kind; 0: all */

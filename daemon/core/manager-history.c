@@ -27,13 +27,13 @@ void manager_limits(const struct manager *m, const struct ledger_record *rec, st
 	struct subject subject = {
 		.pid = rec->pid,
 		.start_time = rec->start_time,
-		.uid = rec->uid,
+		.uid = rec->real_uid,
 		.user = user,
 		.comm = rec->comm,
 		.exe = rec->exe,
 		.unit = rec->unit,
-		.slice = "",
-		.cgroup = "",
+		.slice = rec->slice,
+		.cgroup = rec->cgroup,
 		.rss = POLICY_UNKNOWN,
 		.anon = POLICY_UNKNOWN,
 		.swap = POLICY_UNKNOWN,
@@ -42,7 +42,7 @@ void manager_limits(const struct manager *m, const struct ledger_record *rec, st
 		.runtime = "",
 	};
 
-	username_of(MANAGER_PASSWD, rec->uid, user);
+	username_of(MANAGER_PASSWD, rec->real_uid, user);
 	policy_screen(&m->settings, &subject, &none, &none, URGENCY_NONE, manager_now(), &d);
 	*ret = d.limits;
 }

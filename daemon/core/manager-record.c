@@ -18,6 +18,7 @@ struct ledger_record manager_record(const struct manager *m, enum ledger_kind ki
 		.real_us = clock_us(CLOCK_REALTIME),
 		.boot_us = manager_now(),
 		.uid = (uid_t)-1,
+		.real_uid = (uid_t)-1,
 		.predicted = LEDGER_UNKNOWN,
 		.rss_before = LEDGER_UNKNOWN,
 		.rss_after = LEDGER_UNKNOWN,
@@ -29,10 +30,13 @@ struct ledger_record manager_record(const struct manager *m, enum ledger_kind ki
 	rec.pid = c->pid;
 	rec.start_time = c->start_time;
 	rec.uid = c->owner;
+	rec.real_uid = c->uid;
 	rec.rss_before = c->rss;
 	memcpy(rec.comm, c->comm, sizeof(rec.comm));
 	text_format(rec.exe, sizeof(rec.exe), "%s", c->exe ? c->exe : "");
 	text_format(rec.unit, sizeof(rec.unit), "%s", c->unit ? c->unit : "");
+	text_format(rec.slice, sizeof(rec.slice), "%s", c->slice ? c->slice : "");
+	text_format(rec.cgroup, sizeof(rec.cgroup), "%s", c->cgroup ? c->cgroup : "");
 	return rec;
 }
 

@@ -127,6 +127,8 @@ static const struct column columns[] = {
 	{ "COMM", "comm", 0.1, CUT, "command name", cell_chars, AT(comm) },
 	{ "EXE", "exe", 0, JSON, "path of the program", cell_chars, AT(exe) },
 	{ "UNIT", "unit", 0.2, CUT, "systemd unit", cell_chars, AT(unit) },
+	{ "SLICE", "slice", 0, JSON, "innermost slice", cell_chars, AT(slice) },
+	{ "CGROUP", "cgroup", 0, JSON, "control group", cell_chars, AT(cgroup) },
 	{ "REASON", "reason", 0, 0, "how it ended, or why", cell_chars, AT(reason) },
 	{ "REMEDIES", "remedies", 0, JSON, "remedies", cell_chars, offsetof(struct row, remedies) },
 	{ "PREDICTED", "predicted", 0, NUM, "predicted bytes; of a check, what had been freed", cell_predicted,

@@ -76,6 +76,7 @@ static int see(void *arg, const struct ledger_record *rec)
 	MUST(rec->seq > s->last && rec->kind > 0 && rec->kind < LEDGER_KINDS && rec->pid >= 0);
 	MUST(ended(rec->comm, sizeof(rec->comm)) && ended(rec->exe, sizeof(rec->exe)) &&
 	     ended(rec->unit, sizeof(rec->unit)) && ended(rec->words, sizeof(rec->words)) &&
+	     ended(rec->slice, sizeof(rec->slice)) && ended(rec->cgroup, sizeof(rec->cgroup)) &&
 	     ended(rec->reason, sizeof(rec->reason)) && ended(rec->boot_id, sizeof(rec->boot_id)));
 	s->last = rec->seq;
 	s->n++;
@@ -163,11 +164,14 @@ static void fuzz_edits(const uint8_t *data, size_t size)
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
-	const uint32_t magic = LEDGER_MAGIC;
+	const uint32_t magics[] = { LEDGER_MAGIC, LEDGER_MAGIC_1 };
+	bool is_segment = false;
 
 	make_folder();
 	empty_folder();
-	if (size >= sizeof(magic) && !memcmp(data, &magic, sizeof(magic)))
+	for (size_t i = 0; i < ARRAY_SIZE(magics); i++)
+		is_segment |= size >= sizeof(magics[i]) && !memcmp(data, &magics[i], sizeof(magics[i]));
+	if (is_segment)
 		put_segment(1, data, size);
 	else
 		fuzz_edits(data, size);

@@ -17,11 +17,12 @@ import judge
 DAEMON = judge.BUILD / "reclaimd"
 
 # daemon/core/ledger-record.h, struct ledger_slot
-SLOT = struct.Struct("<IIQQQIiQIIQqQQQQQ33s24s65s256s256s192s86s")
-Record = namedtuple("Record", "magic sum seq real_us boot_us kind pid start_time uid remedies predicted freed rss_before "
-                              "rss_after stopped_us duration_us after_us boot_id reason comm exe unit words spare")
+SLOT = struct.Struct("<IIQQQIiQIIQqQQQQQ33s24s65sI3Q762s")
+FIELDS = ("magic sum seq real_us boot_us kind pid start_time uid remedies predicted freed rss_before rss_after stopped_us "
+          "duration_us after_us boot_id reason comm real_uid swapped swap faults").split()
+TEXTS = "exe unit slice cgroup words".split()
+Record = namedtuple("Record", FIELDS + TEXTS)
 KINDS = " start stop leave look would begin action check reload pressure".split(" ")
-TEXTS = ("boot_id", "reason", "comm", "exe", "unit", "words")
 
 CONFIG = """
 [Daemon]
@@ -51,9 +52,10 @@ def read_ledger(folder):
         data = path.read_bytes()
         data = data[:len(data) - len(data) % SLOT.size]
         for at in range(0, len(data), SLOT.size):
-            r = Record._make(SLOT.unpack_from(data, at))
-            r = r._replace(kind=KINDS[r.kind], **{k: getattr(r, k).split(b"\0")[0].decode("utf-8", "replace") for k in TEXTS})
-            records.append(r)
+            *head, texts = SLOT.unpack_from(data, at)
+            head = [x.split(b"\0")[0] if isinstance(x, bytes) else x for x in head] + texts.split(b"\0")[:len(TEXTS)]
+            r = Record._make(x.decode("utf-8", "replace") if isinstance(x, bytes) else x for x in head)
+            records.append(r._replace(kind=KINDS[r.kind]))
     return records
 
 

@@ -13,9 +13,10 @@ from cli import CONTROL, HOSTILE, one_line
 
 MIB = 1 << 20
 WEB = dict(pid=11, start_time=5, uid=1000, comm="web", exe="/usr/bin/python3.11", unit="web.service")
-DB = dict(pid=22, start_time=6, uid=33, comm="db", exe="/usr/sbin/db", unit="db.service")
-KEYS = ("seq time_us boot_us boot_id kind pid start_time uid comm exe unit reason remedies predicted freed rss_before "
-        "rss_after stopped_us duration_us after_us swapped swap faults words").split()
+DB = dict(pid=22, start_time=6, uid=33, comm="db", exe="/usr/sbin/db", unit="db.service", slice="back-data.slice",
+          cgroup="/back.slice/back-data.slice/db.service")
+KEYS = ("seq time_us boot_us boot_id kind pid start_time uid comm exe unit slice cgroup reason remedies predicted freed "
+        "rss_before rss_after stopped_us duration_us after_us swapped swap faults words").split()
 RECORDS = [
     ("start", dict(words="0.1.0, enforce")),
     ("leave", dict(DB, reason="busy", words="uses 40 % of a CPU", rss_before=500 * MIB)),
@@ -25,7 +26,8 @@ RECORDS = [
                     rss_after=40 * MIB, stopped_us=2100, duration_us=9000, remedies=3, words="heap trimmed")),
     ("check", dict(WEB, reason="grown", predicted=60 * MIB, freed=45 * MIB, rss_before=40 * MIB,
                    rss_after=55 * MIB, after_us=600_000_000, words="15.0MiB more")),
-    ("action", dict(DB, reason="refused", words="not safe", stopped_us=0)),
+    # As it was written before there were slices in it.
+    ("action", dict({k: v for k, v in DB.items() if k not in ("slice", "cgroup")}, version=1, reason="refused", words="not safe", stopped_us=0)),
     ("action", dict(DB, reason="reclaimed", predicted=10 * MIB, freed=-MIB, stopped_us=500)),
     ("reload", dict(reason="failed", words="/etc/reclaim/reclaimd.conf:3: Mode=never: not a mode")),
     ("stop", {}),
@@ -60,7 +62,7 @@ def test_json_has_everything(history):
     assert [r["kind"] for r in doc] == [kind for kind, _ in RECORDS]
     assert all(list(r) == KEYS for r in doc)
     action = doc[4]
-    nothing = dict(after_us=None, swapped=None, swap=None, faults=None)
+    nothing = dict(slice=None, cgroup=None, after_us=None, swapped=None, swap=None, faults=None)
     want = dict(RECORDS[4][1], **nothing, remedies="collect,trim", seq=5, boot_us=0, boot_id="f" * 32,
                 time_us=1_700_000_005_000_000, kind="action")
     assert action == want
@@ -69,7 +71,9 @@ def test_json_has_everything(history):
         seq=1, time_us=1_700_000_001_000_000, boot_us=0, boot_id="f" * 32, kind="start", words="0.1.0, enforce")
     assert doc[1]["freed"] is None and doc[1]["predicted"] is None and doc[1]["rss_before"] == 500 * MIB
     assert doc[5]["after_us"] == 600_000_000 and doc[5]["stopped_us"] is None
-    assert doc[7]["freed"] == -MIB
+    assert doc[7]["freed"] == -MIB and doc[7]["slice"] == DB["slice"] and doc[7]["cgroup"] == DB["cgroup"]
+    assert doc[6]["unit"] == "db.service" and doc[6]["words"] == "not safe"
+    assert doc[6]["slice"] is None and doc[6]["cgroup"] is None
 
 
 def test_table(history):
@@ -86,6 +90,9 @@ def test_table(history):
     (["11"], [3, 4, 5, 6]),
     (["web"], [3, 4, 5, 6]),
     (["db.service"], [2, 7, 8]),
+    (["back-data.slice"], [2, 8]),
+    (["back.slice"], [2, 8]),
+    (["data.slice"], []),
     (["nobody"], []),
     (["99"], []),
     (["--kind=action"], [5, 7, 8]),

@@ -39,6 +39,8 @@ struct ledger_record ledger_fake_record(uint64_t i)
 		.pid = (pid_t)(100 + i % 7),
 		.start_time = 5,
 		.uid = i % 2 ? 1000 : 0,
+		.real_uid = 1000 + (uid_t)i % 3,
+		.slice = "back-data.slice",
 		.comm = "name\n\xff",
 		.exe = "/usr/bin/program",
 		.reason = "reclaimed",
@@ -53,6 +55,7 @@ struct ledger_record ledger_fake_record(uint64_t i)
 	};
 
 	snprintf(rec.unit, sizeof(rec.unit), "unit-%" PRIu64 ".service", i % 3);
+	snprintf(rec.cgroup, sizeof(rec.cgroup), "/back.slice/back-data.slice/%s", rec.unit);
 	return rec;
 }
 
@@ -88,6 +91,9 @@ void ledger_fake_check(const struct ledger_record *rec)
 	assert_string_equal(rec->comm, want.comm);
 	assert_string_equal(rec->exe, want.exe);
 	assert_string_equal(rec->unit, want.unit);
+	assert_int_equal(rec->real_uid, want.real_uid);
+	assert_string_equal(rec->slice, want.slice);
+	assert_string_equal(rec->cgroup, want.cgroup);
 	assert_string_equal(rec->reason, want.reason);
 	assert_string_equal(rec->words, want.words);
 	assert_int_equal(rec->remedies, want.remedies);

@@ -58,6 +58,76 @@ static void test_full_texts(void **state)
 	ledger_close(&l);
 }
 
+/* All at once they don't fit: what records are found by stays whole, the longest of the others are cut. */
+static void test_too_much_text(void **state)
+{
+	const struct ledger_filter f = { .uid = (uid_t)-1, .last = 1 };
+	struct ledger_record rec = ledger_fake_record(1), got = { 0 };
+	struct ledger *l = ledger_fake_open(ROOM);
+
+	(void)state;
+	memset(rec.exe, 'e', sizeof(rec.exe) - 1);
+	memset(rec.unit, 'u', sizeof(rec.unit) - 1);
+	memset(rec.cgroup, 'g', sizeof(rec.cgroup) - 1);
+	memset(rec.words, 'w', sizeof(rec.words) - 1);
+	rec.exe[sizeof(rec.exe) - 1] = rec.unit[sizeof(rec.unit) - 1] = 0;
+	rec.cgroup[sizeof(rec.cgroup) - 1] = rec.words[sizeof(rec.words) - 1] = 0;
+	assert_int_equal(ledger_append(l, &rec, true), 0);
+	assert_int_equal(ledger_read(ledger_fake_folder, &f, keep, &got, NULL), 0);
+	assert_string_equal(got.exe, rec.exe);
+	assert_string_equal(got.unit, rec.unit);
+	assert_string_equal(got.slice, rec.slice);
+	assert_int_equal(strlen(got.cgroup), strlen(got.words));
+	assert_true(strlen(got.words) > 100 && !strncmp(got.cgroup, rec.cgroup, strlen(got.cgroup)));
+	/* With little else a path of that length fits. */
+	strcpy(rec.exe, "/bin/e");
+	strcpy(rec.unit, "u.service");
+	assert_int_equal(ledger_append(l, &rec, true), 0);
+	assert_int_equal(ledger_read(ledger_fake_folder, &f, keep, &got, NULL), 0);
+	assert_string_equal(got.cgroup, rec.cgroup);
+	assert_string_equal(got.words, rec.words);
+	ledger_close(&l);
+}
+
+/* Records of the first layout, and new ones behind them in the same file. */
+static void test_first_version(void **state)
+{
+	const struct ledger_filter f = { .uid = (uid_t)-1, .last = 1 };
+	struct ledger_record rec = ledger_fake_record(1), got = { 0 };
+	struct ledger *l = ledger_fake_open(ROOM);
+	struct ledger_slot old;
+	size_t n;
+	int fd;
+
+	(void)state;
+	ledger_slot_fill(&old, &rec, 1);
+	memset(&old.v1, 0, sizeof(old.v1));
+	old.magic = LEDGER_MAGIC_1;
+	strcpy(old.v1.exe, "/usr/bin/old");
+	strcpy(old.v1.unit, "old.service");
+	strcpy(old.v1.words, "as before");
+	ledger_slot_seal(&old);
+	ledger_fake_append(l, 1, 1);
+	ledger_close(&l);
+	fd = ledger_fake_segment(1);
+	assert_int_equal(pwrite(fd, &old, sizeof(old), 0), sizeof(old));
+	close(fd);
+	assert_int_equal(ledger_read(ledger_fake_folder, &f, keep, &got, NULL), 0);
+	assert_string_equal(got.exe, "/usr/bin/old");
+	assert_string_equal(got.unit, "old.service");
+	assert_string_equal(got.words, "as before");
+	assert_string_equal(got.slice, "");
+	assert_string_equal(got.cgroup, "");
+	assert_int_equal(got.real_uid, got.uid);
+	l = ledger_fake_open(ROOM);
+	ledger_fake_append(l, 2, 1);
+	ledger_close(&l);
+	assert_int_equal(ledger_read(ledger_fake_folder, &f, keep, &got, NULL), 0);
+	ledger_fake_check(&got);
+	(void)ledger_fake_bytes(&n);
+	assert_int_equal(n, 1);
+}
+
 static void test_names(void **state)
 {
 	(void)state;
@@ -77,6 +147,8 @@ static void test_filter(void **state)
 	} want[] = {
 		{ { .uid = (uid_t)-1, .pid = 103 }, 14, 3, 94 },
 		{ { .uid = (uid_t)-1, .unit = "unit-2.service" }, 33, 2, 98 },
+		{ { .uid = (uid_t)-1, .unit = "back.slice" }, 100, 1, 100 },
+		{ { .uid = (uid_t)-1, .unit = "data.slice" }, 0, 0, 0 },
 		{ { .uid = 1000 }, 50, 1, 99 },
 		{ { .uid = (uid_t)-1, .since_real_us = 1000 + 91 }, 10, 91, 100 },
 		{ { .uid = (uid_t)-1, .kinds = 1u << LEDGER_LOOK }, 0, 0, 0 },
@@ -159,6 +231,8 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test_setup_teardown(test_round, ledger_fake_setup, ledger_fake_teardown),
 		cmocka_unit_test_setup_teardown(test_full_texts, ledger_fake_setup, ledger_fake_teardown),
+		cmocka_unit_test_setup_teardown(test_too_much_text, ledger_fake_setup, ledger_fake_teardown),
+		cmocka_unit_test_setup_teardown(test_first_version, ledger_fake_setup, ledger_fake_teardown),
 		cmocka_unit_test(test_names),
 		cmocka_unit_test_setup_teardown(test_filter, ledger_fake_setup, ledger_fake_teardown),
 		cmocka_unit_test_setup_teardown(test_bounded, ledger_fake_setup, ledger_fake_teardown),
