@@ -117,7 +117,7 @@ static void count(struct manager *m, const struct ledger_record *rec, const stru
 static void learn(struct manager *m, const struct action *a, const struct worker_result *res)
 {
 	struct memory_process *process = memory_process(&m->memory, a->rec.pid, a->rec.start_time);
-	struct memory_program *program = memory_program(&m->memory, a->rec.exe);
+	struct memory_program *program = memory_program(&m->memory, a->rec.exe, a->rec.real_uid);
 	const struct outcome what = {
 		.acted = is_done(res),
 		.refused = res->outcome == WORKER_REFUSED,

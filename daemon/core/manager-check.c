@@ -51,7 +51,7 @@ static void learn(struct manager *m, const struct ledger_record *rec, uint64_t r
 {
 	const struct candidate *c = candidates_find(&m->candidates, rec->pid, rec->start_time);
 	struct memory_process *process = memory_process(&m->memory, rec->pid, rec->start_time);
-	struct memory_program *program = memory_program(&m->memory, rec->exe);
+	struct memory_program *program = memory_program(&m->memory, rec->exe, rec->real_uid);
 	struct thresholds limits;
 
 	manager_limits(m, rec, &limits);

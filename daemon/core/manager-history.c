@@ -117,7 +117,7 @@ static int take(void *arg, const struct ledger_record *rec)
 	/* Of an earlier boot programs are remembered, as if it had been in this one; its processes have gone. */
 	const uint64_t at_us = now ? rec->boot_us : p->now_us > age_us ? p->now_us - age_us : 1;
 	struct memory_process other = { .pid = rec->pid }, *process = &other;
-	struct memory_program *program = memory_program(memory, rec->exe);
+	struct memory_program *program = memory_program(memory, rec->exe, rec->real_uid);
 
 	if (now)
 		process = memory_process(memory, rec->pid, rec->start_time);
@@ -161,7 +161,8 @@ static void settle_begun(const struct past *p)
 		rec.real_us = p->now_real_us;
 		text_format(rec.reason, sizeof(rec.reason), "%s", MANAGER_INTERRUPTED);
 		text_format(rec.words, sizeof(rec.words), "the daemon died meanwhile: how it ended isn't known");
-		learn_action(p, &rec, &process->track, &memory_program(&p->m->memory, rec.exe)->track, rec.boot_us);
+		learn_action(p, &rec, &process->track, &memory_program(&p->m->memory, rec.exe, rec.real_uid)->track,
+			     rec.boot_us);
 		(void)manager_write(p->m, &rec, true);
 	}
 }

@@ -85,7 +85,7 @@ static void take_facts(struct manager *m, struct candidate *c, const struct task
 {
 	const struct explain_head *head = &t->facts.head;
 	struct memory_process *process = memory_process(&m->memory, c->pid, c->start_time);
-	struct memory_program *program = memory_program(&m->memory, c->exe ? c->exe : "");
+	struct memory_program *program = memory_program(&m->memory, c->exe ? c->exe : "", c->uid);
 	const uint64_t now_us = manager_now();
 	struct prospect found;
 	struct subject subject;

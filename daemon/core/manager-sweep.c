@@ -24,7 +24,7 @@ enum urgency manager_urgency(const struct manager *m, uint64_t now_us)
 static void screen(struct manager *m, const struct candidate *c, uint64_t now_us, struct decision *ret)
 {
 	const struct track *process = memory_of_process(&m->memory, c->pid, c->start_time);
-	const struct track *program = memory_of_program(&m->memory, c->exe ? c->exe : "");
+	const struct track *program = memory_of_program(&m->memory, c->exe ? c->exe : "", c->uid);
 	struct subject subject;
 
 	candidate_subject(c, now_us, &subject);

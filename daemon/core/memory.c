@@ -35,10 +35,10 @@ const struct memory_process *memory_find(const struct memory *m, pid_t pid, uint
 }
 
 /* Where both are cut off, they count as the same. */
-static const struct memory_program *find_program(const struct memory *m, const char *exe)
+static const struct memory_program *find_program(const struct memory *m, const char *exe, uid_t uid)
 {
 	for (size_t i = 0; *exe && i < m->nprograms; i++)
-		if (!strncmp(m->programs[i].exe, exe, sizeof(m->programs[i].exe) - 1))
+		if (m->programs[i].uid == uid && !strncmp(m->programs[i].exe, exe, sizeof(m->programs[i].exe) - 1))
 			return &m->programs[i];
 	return NULL;
 }
@@ -52,9 +52,9 @@ const struct track *memory_of_process(const struct memory *m, pid_t pid, uint64_
 	return p ? &p->track : &nothing;
 }
 
-const struct track *memory_of_program(const struct memory *m, const char *exe)
+const struct track *memory_of_program(const struct memory *m, const char *exe, uid_t uid)
 {
-	const struct memory_program *p = find_program(m, exe);
+	const struct memory_program *p = find_program(m, exe, uid);
 
 	return p ? &p->track : &nothing;
 }
@@ -97,9 +97,9 @@ struct memory_process *memory_process(struct memory *m, pid_t pid, uint64_t star
 	return p;
 }
 
-struct memory_program *memory_program(struct memory *m, const char *exe)
+struct memory_program *memory_program(struct memory *m, const char *exe, uid_t uid)
 {
-	struct memory_program *p = (struct memory_program *)find_program(m, exe);
+	struct memory_program *p = (struct memory_program *)find_program(m, exe, uid);
 
 	if (!*exe) {
 		m->unknown = (struct memory_program){ .used = 0 };
@@ -107,7 +107,7 @@ struct memory_program *memory_program(struct memory *m, const char *exe)
 	}
 	if (!p) {
 		p = m->nprograms < MEMORY_PROGRAMS_MAX ? &m->programs[m->nprograms++] : oldest_program(m);
-		*p = (struct memory_program){ .used = 0 };
+		*p = (struct memory_program){ .uid = uid };
 		text_format(p->exe, sizeof(p->exe), "%s", exe);
 	}
 	p->used = ++m->uses;

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * What is remembered of processes and programs, in bounded space: whoever was
- * changed least recently is forgotten, those that were never acted on first, so
- * that nobody is made to be acted on again by very many others. It comes from
+ * What is remembered of processes, and of programs of one user each, in bounded
+ * space: whoever was changed least recently is forgotten, those that were never
+ * acted on first, so that nobody is made to be acted on again by very many others. It comes from
  * the ledger when the daemon starts. All space is had at the begin, so that
  * nothing later can fail.
  */
@@ -28,8 +28,13 @@ struct memory_process {
 	enum reason told; /* why it is left alone, as was written down last */
 };
 
+/*
+ * A program as one user runs it: what a user's processes do with their memory, perhaps on purpose, says nothing of
+ * those of others. It is the real user, who has started them, whatever they have become since.
+ */
 struct memory_program {
 	char exe[MEMORY_EXE];
+	uid_t uid;
 	uint64_t used;
 	struct track track;
 };
@@ -48,10 +53,10 @@ void memory_close(struct memory *m); /* accepts zeroed */
 /* What is remembered; of those that nothing is remembered of, nothing. */
 const struct memory_process *memory_find(const struct memory *m, pid_t pid, uint64_t start_time); /* NULL: nothing */
 const struct track *memory_of_process(const struct memory *m, pid_t pid, uint64_t start_time);
-const struct track *memory_of_program(const struct memory *m, const char *exe);
+const struct track *memory_of_program(const struct memory *m, const char *exe, uid_t uid);
 
 /* To be changed: made when there is none; each valid until the next call of the same function. */
 struct memory_process *memory_process(struct memory *m, pid_t pid, uint64_t start_time);
-struct memory_program *memory_program(struct memory *m, const char *exe);
+struct memory_program *memory_program(struct memory *m, const char *exe, uid_t uid);
 
 #endif

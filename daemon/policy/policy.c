@@ -169,8 +169,8 @@ static bool has_to_rest(const struct question *q)
 	}
 	if (!t->actions && siblings->in_vain >= POLICY_PROGRAM_IN_VAIN && q->now_us < siblings->not_before_us) {
 		answer(q, VERDICT_WAIT, REASON_BACKOFF,
-		       "the last %" PRIu32 " processes of its program took their memory straight back: left alone for "
-		       "another %s",
+		       "the last %" PRIu32 " processes of its program and user took their memory straight back: left "
+		       "alone for another %s",
 		       siblings->in_vain, format_time_us(siblings->not_before_us - q->now_us, left, sizeof(left)));
 		return wait_until(q, siblings->not_before_us);
 	}

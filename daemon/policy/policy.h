@@ -58,8 +58,8 @@ struct prospect {
 };
 
 /*
- * What is remembered of one process, or of one program (exe). Zeroed: nothing. A program's is for processes that have
- * no past of their own: its in_vain counts processes in a row, not actions.
+ * What is remembered of one process, or of one program (exe) of one user. Zeroed: nothing. A program's is for
+ * processes that have no past of their own: its in_vain counts processes in a row, not actions.
  */
 struct track {
 	uint64_t looked_us, acted_us; /* the last ones; 0: never */

@@ -112,15 +112,15 @@ static void test_memory_crowd(void **state)
 	(void)state;
 	assert_int_equal(memory_open(&m), 0);
 	memory_process(&m, 1, 1)->track.actions = 1;
-	memory_program(&m, "/usr/bin/a")->track.actions = 1;
+	memory_program(&m, "/usr/bin/a", 7)->track.actions = 1;
 	for (int i = 0; i < 2 * MEMORY_PROCESSES_MAX; i++) {
 		snprintf(name, sizeof(name), "/bin/%d", i);
 		memory_process(&m, 100 + i, 1)->told = REASON_SMALL;
-		memory_program(&m, name)->track.looked_us = 1;
+		memory_program(&m, name, 7)->track.looked_us = 1;
 	}
 	assert_int_equal(memory_of_process(&m, 1, 1)->actions, 1);
-	assert_int_equal(memory_of_program(&m, "/usr/bin/a")->actions, 1);
-	assert_int_equal(memory_of_program(&m, "")->actions, 0);
+	assert_int_equal(memory_of_program(&m, "/usr/bin/a", 7)->actions, 1);
+	assert_int_equal(memory_of_program(&m, "", 7)->actions, 0);
 	/* To ask isn't to remember. */
 	assert_null(memory_find(&m, 2, 2));
 	assert_int_equal(memory_of_process(&m, 2, 2)->actions, 0);
@@ -135,22 +135,26 @@ static void test_memory_programs(void **state)
 
 	(void)state;
 	assert_int_equal(memory_open(&m), 0);
-	memory_program(&m, "/usr/bin/a")->track.in_vain = 3;
-	assert_int_equal(memory_program(&m, "/usr/bin/a")->track.in_vain, 3);
-	assert_int_equal(memory_program(&m, "/usr/bin/ab")->track.in_vain, 0);
+	memory_program(&m, "/usr/bin/a", 7)->track.in_vain = 3;
+	assert_int_equal(memory_program(&m, "/usr/bin/a", 7)->track.in_vain, 3);
+	assert_int_equal(memory_program(&m, "/usr/bin/ab", 7)->track.in_vain, 0);
+	/* What one user's do says nothing of another's. */
+	assert_int_equal(memory_of_program(&m, "/usr/bin/a", 8)->in_vain, 0);
+	assert_int_equal(memory_program(&m, "/usr/bin/a", 8)->track.in_vain, 0);
+	assert_int_equal(memory_of_program(&m, "/usr/bin/a", 7)->in_vain, 3);
 	/* Programs that aren't known are not one and the same. */
-	memory_program(&m, "")->track.in_vain = 3;
-	assert_int_equal(memory_program(&m, "")->track.in_vain, 0);
+	memory_program(&m, "", 7)->track.in_vain = 3;
+	assert_int_equal(memory_program(&m, "", 7)->track.in_vain, 0);
 	memset(name, 'x', sizeof(name) - 1);
 	name[sizeof(name) - 1] = 0;
-	memory_program(&m, name)->track.in_vain = 5;
-	assert_int_equal(memory_program(&m, name)->track.in_vain, 5);
+	memory_program(&m, name, 7)->track.in_vain = 5;
+	assert_int_equal(memory_program(&m, name, 7)->track.in_vain, 5);
 	for (int i = 0; i < 2 * MEMORY_PROGRAMS_MAX; i++) {
 		snprintf(name, sizeof(name), "/bin/%d", i);
-		memory_program(&m, name)->track.actions = 1;
+		memory_program(&m, name, 7)->track.actions = 1;
 	}
 	assert_int_equal(m.nprograms, MEMORY_PROGRAMS_MAX);
-	assert_int_equal(memory_program(&m, "/usr/bin/a")->track.in_vain, 0);
+	assert_int_equal(memory_program(&m, "/usr/bin/a", 7)->track.in_vain, 0);
 	memory_close(&m);
 }
 

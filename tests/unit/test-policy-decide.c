@@ -264,7 +264,7 @@ static void test_program(void **state)
 		world_check(&w, 10 * SEC, 500 * MIB);
 	}
 	w.process = (struct track){ .acted_us = 0 };
-	screened(&w, VERDICT_WAIT, REASON_BACKOFF, "the last 3 processes of its program");
+	screened(&w, VERDICT_WAIT, REASON_BACKOFF, "the last 3 processes of its program and user");
 	w.now += 10 * MIN_US;
 	passes(&w);
 	/* Who has a good past of its own isn't judged by others. */
