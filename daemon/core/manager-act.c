@@ -238,7 +238,7 @@ static bool still_wanted(struct manager *m, struct candidate *c, uint64_t now_us
 
 	if (now_us > c->plan.until_us || candidate_refresh(c, m->proc, MANAGER_PASSWD, true, now_us) < 0)
 		return false;
-	manager_screen(m, c, now_us, &d);
+	manager_screen(m, c, true, now_us, &d);
 	if (d.verdict == VERDICT_LOOK || d.reason == REASON_LOOKED)
 		return true;
 	c->decision = d;

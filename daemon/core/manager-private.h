@@ -44,8 +44,8 @@ struct manager {
 	struct settings settings;
 	struct senses senses;
 	struct candidates candidates;
-	struct tracers tracers; /* of the sweep that is said by: */
-	uint64_t tracers_us;
+	struct tracers tracers;
+	uint64_t tracers_us; /* when they were read; 0: they weren't */
 	struct memory memory;
 	struct checks checks;
 	struct budget budget;
@@ -81,8 +81,11 @@ void manager_pressure(void *arg);
 void manager_bloated(void *arg, const struct bloat_event *e);
 void manager_resync(void *arg);
 enum urgency manager_urgency(const struct manager *m, uint64_t now_us);
-/* Policy's word on what is cheap to know, with the costly traits where it would say yes. */
-void manager_screen(struct manager *m, struct candidate *c, uint64_t now_us, struct decision *ret);
+/*
+ * Policy's word on what is cheap to know, with the costly traits where it would say yes. @fresh: who traces others is
+ * found out now, and not as it was at the last sweep.
+ */
+void manager_screen(struct manager *m, struct candidate *c, bool fresh, uint64_t now_us, struct decision *ret);
 /* It is left alone, or has to wait: written down when that is news. */
 void manager_leave(struct manager *m, struct candidate *c);
 

@@ -32,11 +32,15 @@ static void screen(struct manager *m, const struct candidate *c, uint64_t now_us
 	policy_screen(&m->settings, &subject, process, program, manager_urgency(m, now_us), now_us, ret);
 }
 
-/* One reading of /proc for all that need it within a sweep. */
-static bool is_tracer(struct manager *m, int dir, pid_t pid, uint64_t now_us)
+/*
+ * All of /proc has to be read for it: once for a sweep, and for what the module announces until the next one. Who has
+ * begun to trace meanwhile is found before anything is done: then it is read anew (@fresh).
+ */
+static bool is_tracer(struct manager *m, int dir, pid_t pid, bool fresh, uint64_t now_us)
 {
-	if (m->tracers_us != now_us) {
+	if (!m->tracers_us || m->tracers_us < (fresh ? now_us : m->last_sweep_us)) {
 		tracers_done(&m->tracers);
+		m->tracers_us = 0;
 		/* Not known is as good as yes: then nobody is touched. */
 		if (tracers_read(m->proc, &m->tracers) < 0)
 			return true;
@@ -45,14 +49,14 @@ static bool is_tracer(struct manager *m, int dir, pid_t pid, uint64_t now_us)
 	return tracers_have(&m->tracers, dir, pid);
 }
 
-static void read_traits(struct manager *m, struct candidate *c, uint64_t now_us)
+static void read_traits(struct manager *m, struct candidate *c, bool fresh, uint64_t now_us)
 {
 	_cleanup_close_ int dir = procfs_open_pid(m->proc, c->pid);
 
 	if (dir < 0)
 		return;
 	traits_read(dir, m->cgroups, c->cgroup ? c->cgroup : "", &c->traits);
-	c->tracer = is_tracer(m, dir, c->pid, now_us);
+	c->tracer = is_tracer(m, dir, c->pid, fresh, now_us);
 }
 
 static bool says_yes(const struct decision *d)
@@ -60,14 +64,14 @@ static bool says_yes(const struct decision *d)
 	return d->verdict == VERDICT_LOOK || d->reason == REASON_LOOKED;
 }
 
-void manager_screen(struct manager *m, struct candidate *c, uint64_t now_us, struct decision *ret)
+void manager_screen(struct manager *m, struct candidate *c, bool fresh, uint64_t now_us, struct decision *ret)
 {
 	c->traits = (struct traits){ 0 };
 	c->tracer = false;
 	screen(m, c, now_us, ret);
 	if (!says_yes(ret))
 		return;
-	read_traits(m, c, now_us);
+	read_traits(m, c, fresh, now_us);
 	screen(m, c, now_us, ret);
 }
 
@@ -118,7 +122,7 @@ static int judge(struct manager *m, struct candidate *c, uint64_t now_us)
 	if (r < 0)
 		return r;
 	c->judged_us = now_us;
-	manager_screen(m, c, now_us, &d);
+	manager_screen(m, c, false, now_us, &d);
 	/* Looked at, and worth it: only its turn has not come. */
 	if (c->plan.wanted && now_us < c->plan.not_before_us && says_yes(&d)) {
 		c->wants_look = false;
@@ -198,8 +202,6 @@ static void sweep(struct manager *m)
 	manager_sweep_soon(m, now_us + m->settings.interval_us);
 	if (list(m) == 0)
 		judge_all(m, now_us);
-	tracers_done(&m->tracers);
-	m->tracers_us = 0;
 	manager_dispatch(m);
 	manager_tell(m);
 	/* A list of all processes was here, and is needed once per interval only. */
