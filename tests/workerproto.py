@@ -13,8 +13,10 @@ MAGIC, VERSION = 0x726C636D, 3
 WORKER_FD = 3
 TRIM, COLD, PAGEOUT = 1 << 1, 1 << 3, 1 << 4
 DRY_RUN, FORCE = 1, 2
+EXPLAIN = 1  # an op
 RECLAIMED, NOTHING, REFUSED, FAILED, TIMEOUT, DENIED, GONE, WOULD = range(1, 9)
-REQUEST = struct.Struct("<IIiIQIIQQIIQQQQ4096s")
+REQUEST = struct.Struct("<IIiIQIIQQIIIIQQQQ4096s")
+ANY = 2**32 - 1
 UNKNOWN, AGES, QUIET = range(3)  # how idle memory is known
 HEAD = struct.Struct("<IIiIQQQqQII256s256s")
 STEP = struct.Struct("<IIQqqqQQQ256s")
@@ -26,10 +28,11 @@ Step = namedtuple("Step", "remedy has_predicted predicted freed swapped zeroes s
 
 
 def request(pid, magic=MAGIC, version=VERSION, flags=0, start_time=0, remedies=TRIM, timeout_us=2000000,
-            max_stop_us=0, idle=UNKNOWN, ranges=(), idle_us=0, cpu_ticks=0, max_bytes=0, swap_keep=0):
+            max_stop_us=0, owner=ANY, op=0, reserved=0, idle=UNKNOWN, ranges=(), idle_us=0, cpu_ticks=0, max_bytes=0,
+            swap_keep=0):
     """@ranges: pairs of addresses, of what has been idle."""
-    return REQUEST.pack(magic, version, pid, flags, start_time, remedies, 0, timeout_us, max_stop_us, idle, len(ranges),
-                        idle_us, cpu_ticks, max_bytes, swap_keep,
+    return REQUEST.pack(magic, version, pid, flags, start_time, remedies, op, timeout_us, max_stop_us, owner, reserved,
+                        idle, len(ranges), idle_us, cpu_ticks, max_bytes, swap_keep,
                         b"".join(struct.pack("<QQ", *r) for r in ranges[:256]))
 
 
@@ -76,6 +79,11 @@ class Worker:
         steps = [Step(*STEP.unpack_from(data, HEAD.size + i * STEP.size)) for i in range(got[9])]
         return Result(*got[:10], *text, [s._replace(detail=s.detail.split(b"\0")[0].decode(errors="replace"))
                                          for s in steps])
+
+    def head(self, timeout=20):
+        """Of an explanation: pid and outcome."""
+        self.socket.settimeout(timeout)
+        return struct.unpack_from("<IIiI", self.socket.recv(65536))[2:]
 
     def kill(self, group=True):
         """kill -9, the whole group or only the first process."""

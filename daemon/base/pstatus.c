@@ -59,8 +59,8 @@ static bool parse_int(const char *p, void *field)
 	return scan_int(&p, field) && at_end(p);
 }
 
-/* Real and effective id, the first two of four. */
-static bool parse_ids(const char *p, uint64_t id[static 2])
+/* Real, effective and saved id, the first three of four. */
+static bool parse_ids(const char *p, uint64_t id[static 3])
 {
 	for (int i = 0; i < 4; i++) {
 		uint64_t v;
@@ -68,7 +68,7 @@ static bool parse_ids(const char *p, uint64_t id[static 2])
 		scan_blanks(&p);
 		if (!scan_u64(&p, &v) || v > UINT32_MAX)
 			return false;
-		if (i < 2)
+		if (i < 3)
 			id[i] = v;
 	}
 
@@ -78,19 +78,20 @@ static bool parse_ids(const char *p, uint64_t id[static 2])
 static bool parse_uids(const char *p, void *field)
 {
 	struct pstatus *s = (struct pstatus *)((char *)field - offsetof(struct pstatus, uid));
-	uint64_t id[2];
+	uint64_t id[3];
 
 	if (!parse_ids(p, id))
 		return false;
 
 	s->uid = (uid_t)id[0];
 	s->euid = (uid_t)id[1];
+	s->suid = (uid_t)id[2];
 	return true;
 }
 
 static bool parse_gids(const char *p, void *field)
 {
-	uint64_t id[2];
+	uint64_t id[3];
 
 	if (!parse_ids(p, id))
 		return false;

@@ -13,7 +13,7 @@ struct pstatus {
 	char name[65]; /* unescaped comm ("\n" and "\\" are written escaped by the kernel) */
 	char state;
 	pid_t tgid, pid, ppid, tracer; /* tracer: TracerPid, 0 when none */
-	uid_t uid, euid;
+	uid_t uid, euid, suid; /* real, effective, saved */
 	gid_t gid;
 	int threads;
 	int nspid_levels; /* entries of NSpid: 1 in the reader's own pid namespace */

@@ -211,6 +211,8 @@ static int look_at_pid(struct request *q)
 	w->start_time = start_time;
 	w->asked_by = q->uid;
 	q->own = owner == q->uid;
+	/* Root, and who has been allowed others', may trim it whatever becomes of it meanwhile. */
+	w->owner = q->own && q->uid ? q->uid : EVERYBODY;
 	return 0;
 }
 

@@ -211,6 +211,7 @@ static int carry_out(struct manager *m, struct candidate *c, uint64_t pageout)
 		.remedies = c->plan.remedies,
 		.timeout_us = c->plan.limits.timeout_us,
 		.max_stop_us = c->plan.limits.max_stop_us,
+		.owner = WORKER_OWNER_ANY,
 	};
 	int r;
 

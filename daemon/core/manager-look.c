@@ -134,6 +134,7 @@ int manager_look(struct manager *m, struct candidate *c)
 		/* What it costs the target, it costs when memory is short only. */
 		.flags = may_move ? WORKER_F_OUTSIDE : 0,
 		.timeout_us = c->decision.limits.timeout_us,
+		.owner = WORKER_OWNER_ANY,
 	};
 	int r;
 

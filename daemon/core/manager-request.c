@@ -89,6 +89,7 @@ static struct worker_request request_of(const struct manager_request *req, const
 		.remedies = req->remedies,
 		.timeout_us = req->timeout_us ? req->timeout_us : limits->timeout_us,
 		.max_stop_us = req->max_stop_us ? req->max_stop_us : limits->max_stop_us,
+		.owner = req->owner,
 	};
 }
 

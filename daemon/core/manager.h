@@ -58,6 +58,7 @@ struct manager_request {
 	uint32_t remedies, flags; /* of include/reclaim/worker.h */
 	uint64_t timeout_us, max_stop_us; /* 0: the settings' own for it */
 	uid_t asked_by; /* for the ledger; who may ask is the bus's affair */
+	uid_t owner; /* whose it must be when it is touched; (uid_t)-1: anybody's */
 };
 /*
  * A trim from outside keeps to one worker per target and to the number of workers; not to idleness. 0: @fn will be

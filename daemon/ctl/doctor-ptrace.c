@@ -175,6 +175,7 @@ static void check_worker(struct doctor *d, struct finding *ret)
 		.flags = WORKER_F_DRY_RUN,
 		.remedies = WORKER_REMEDY_TRIM,
 		.timeout_us = WORKER_TRY_US,
+		.owner = WORKER_OWNER_ANY,
 	};
 	char path[4096], reason[WORKER_TEXT_MAX];
 	struct worker_result res;

@@ -95,6 +95,7 @@ static void ask_worker(const struct explain_opts *o, struct explanation *e)
 		.op = WORKER_OP_EXPLAIN,
 		.flags = WORKER_F_OUTSIDE,
 		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
+		.owner = WORKER_OWNER_ANY,
 	};
 	struct explain_head *h = &e->answer.head;
 	char path[4096];

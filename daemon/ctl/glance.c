@@ -58,6 +58,7 @@ static int glance_one(const struct glances *g, struct glance *ret)
 		.start_time = ret->start_time,
 		.op = WORKER_OP_GLANCE,
 		.timeout_us = EACH_US,
+		.owner = WORKER_OWNER_ANY,
 	};
 	int r = worker_client_explain(g->path, &req, -1, &answer);
 

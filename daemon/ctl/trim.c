@@ -116,6 +116,7 @@ static int trim_setup(const struct trim_opts *o, struct trim *t, char *why, size
 		.remedies = remedies ? remedies : TRIM_AUTO,
 		.timeout_us = o->timeout.given ? o->timeout.value : TIMEOUT_DEFAULT_US,
 		.max_stop_us = o->max_stop.value,
+		.owner = WORKER_OWNER_ANY,
 	};
 	t->group = !t->npids;
 	t->recheck_us = o->dry_run ? 0 : o->recheck.value;

@@ -89,10 +89,15 @@ static void explain_look(struct explain *ex)
 		explain_end(ex, WORKER_REFUSED, "it is a kernel thread: it has no memory of its own");
 	} else if (!ex->subject.status.vm_size) {
 		explain_end(ex, WORKER_REFUSED, "it is a zombie (or its main thread has exited)");
+	} else if (!subject_is_owned(&ex->subject, ex->req->owner)) {
+		explain_end(ex, WORKER_DENIED, SUBJECT_DISOWNED);
 	} else if (reader_start(ex->subject.piddir, ex->req, &ex->reader) < 0) {
 		explain_end(ex, WORKER_FAILED, "failed to start the reader");
 	} else {
 		explain_ask(ex);
+		/* What was read may be of what it has become meanwhile. */
+		if (ex->head.outcome == WORKER_NOTHING && !subject_is_owned(&ex->subject, ex->req->owner))
+			explain_end(ex, WORKER_DENIED, SUBJECT_DISOWNED);
 	}
 }
 

@@ -40,6 +40,7 @@ struct injector {
 	int mem_fd;
 	char why[128]; /* of the last proof that failed */
 	char refusal[WORKER_TEXT_MAX]; /* of a remedy that we chose ourselves */
+	bool disowned; /* it isn't any more whose it has to be */
 	bool tried; /* a remedy that would have paid was refused */
 	bool spared; /* a remedy was possible, and there was nothing for it to do */
 	uint64_t promised; /* bytes, by a dry run */
@@ -83,8 +84,13 @@ static int injector_prove_how(struct injector *in, enum reader_prove how, const 
 			      struct inject_stack *ret)
 {
 	struct safepoint_verdict v;
-	int r = injector_judge(in, how, regs, clock_ns() + PROVE_NS, &v);
+	int r;
 
+	/* The thread stands still: nobody executes anything else in it now. */
+	in->disowned |= !subject_is_owned(&in->subject, in->req->owner);
+	if (in->disowned)
+		return -EPERM;
+	r = injector_judge(in, how, regs, clock_ns() + PROVE_NS, &v);
 	if (r < 0)
 		return r;
 	if (!v.safe)
@@ -214,6 +220,14 @@ static void injector_split(struct injector *in, const struct split *split, uint6
 			    "; torn huge pages could not be split, so not all of it is free yet");
 }
 
+static bool injector_owned(struct injector *in)
+{
+	in->disowned |= !subject_is_owned(&in->subject, in->req->owner);
+	if (in->disowned)
+		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
+	return !in->disowned;
+}
+
 static void injector_carry_out(struct injector *in, const struct remedy *remedy, const struct remedy_site *site,
 			       const struct remedy_plan *plan, struct worker_step *step)
 {
@@ -240,6 +254,8 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
 	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
+	if (in->disowned)
+		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	/* What exits or runs another program hasn't given its memory back to us. */
 	if (result.outcome != REMEDY_GONE && pstatus_read(in->subject.piddir, &after) == 0) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
@@ -334,6 +350,8 @@ static bool injector_step(struct injector *in, uint32_t bit)
 	const struct remedy *remedy = injector_remedy(bit, &index);
 	struct worker_step *step;
 
+	if (!injector_owned(in))
+		return false;
 	if (!remedy) {
 		injector_end(in, WORKER_REFUSED, "a remedy was asked for that is not available");
 		return injector_refused(in, bit, false);

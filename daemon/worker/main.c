@@ -33,7 +33,7 @@ static int request_receive(struct worker_request *ret)
 		return -EBADMSG;
 	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
 		return -EINVAL;
-	if (ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
+	if (ret->reserved || ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
 	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US ||
 	    !idle_fits(ret))
 		return -EINVAL;

@@ -6,6 +6,7 @@
 #include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/syscall.h>
 #include <time.h>
 
@@ -48,6 +49,19 @@ void subject_close(struct subject *s)
 {
 	closep(&s->root);
 	closep(&s->piddir);
+}
+
+bool subject_is_owned(const struct subject *s, uint32_t owner)
+{
+	struct pstatus now;
+	struct stat mem;
+
+	if (owner == WORKER_OWNER_ANY)
+		return true;
+	/* fs/proc/base.c, pid_getattr(): asked each time, not remembered. */
+	if (fstatat(s->piddir, "mem", &mem, 0) < 0 || pstatus_read(s->piddir, &now) < 0)
+		return false;
+	return mem.st_uid == owner && now.uid == owner && now.euid == owner && now.suid == owner;
 }
 
 /* Stopping whoever waits for us could stop ourselves. */

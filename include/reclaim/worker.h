@@ -29,6 +29,7 @@
 #define WORKER_STEPS_MAX 8
 #define WORKER_RANGES_MAX 256
 #define WORKER_TEXT_MAX 256
+#define WORKER_OWNER_ANY UINT32_MAX /* no user's id */
 
 /* What is asked for. A worker from before these refuses the last two, since they come without remedies. */
 enum worker_op {
@@ -88,6 +89,12 @@ struct worker_request {
 	uint32_t op; /* enum worker_op */
 	uint64_t timeout_us; /* for the whole operation; 1 ms .. 1 h */
 	uint64_t max_stop_us; /* refuse when a stop is expected to be longer; 0: no limit */
+	/*
+	 * The user on whose behalf it is asked for, when only theirs may be touched, else WORKER_OWNER_ANY: a process
+	 * may have become another user's since the client looked, by executing a set-user-id file.
+	 */
+	uint32_t owner;
+	uint32_t reserved; /* 0 */
 	/* of cold and pageout: */
 	uint32_t idle; /* enum worker_idle */
 	uint32_t nranges; /* of WORKER_IDLE_AGES */
@@ -131,7 +138,7 @@ struct worker_result {
 	struct worker_step steps[WORKER_STEPS_MAX];
 };
 
-_Static_assert(sizeof(struct worker_request) == 88 + WORKER_RANGES_MAX * 16, "worker_request is a wire format");
+_Static_assert(sizeof(struct worker_request) == 96 + WORKER_RANGES_MAX * 16, "worker_request is a wire format");
 _Static_assert(sizeof(struct worker_step) == 320, "worker_step is a wire format");
 _Static_assert(sizeof(struct worker_result) == 64 + 2 * WORKER_TEXT_MAX + WORKER_STEPS_MAX * 320,
 	       "worker_result is a wire format");

@@ -23,13 +23,14 @@ HOSTILE = b"\n\x1b[2J\xff)\"\\\xc2\x9b"
 FAKE = r'''#!/usr/bin/python3 -IS
 import json, os, socket, struct, time
 sock = socket.socket(fileno=3)
-magic, version, pid, flags, start, remedies, _, timeout, stop, idle, ranges, idle_us, ticks, _, keep, _ = struct.unpack(
-    "=IIiIQIIQQIIQQQQ4096s", sock.recv(8192))
+magic, version, pid, flags, start, remedies, _, timeout, stop, owner, _, *more, _ = struct.unpack(
+    "=IIiIQIIQQIIIIQQQQ4096s", sock.recv(8192))
+idle, ranges, idle_us, ticks, _, keep = more
 how = json.loads(os.environ["FAKE"])
 how = {**how, **how.get(str(pid), {})}
 with open(os.environ["FAKE_LOG"], "a") as log:
     about = dict(idle=idle, ranges=ranges, idle_us=idle_us, ticks=ticks, keep=keep) if idle else {}
-    json.dump(dict(pid=pid, flags=flags, start=start, remedies=remedies, timeout=timeout, stop=stop,
+    json.dump(dict(pid=pid, flags=flags, start=start, remedies=remedies, timeout=timeout, stop=stop, owner=owner,
                    worker=os.getpid(), **about), log)
     log.write("\n")
 print("noise that must not reach the document", flush=True)

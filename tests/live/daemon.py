@@ -66,7 +66,6 @@ class Daemon:
         for d in (self.conf, self.state, self.bin):
             d.mkdir()
         self.proc = None
-        self.worker = None  # another than that beside the daemon
         self.log = tmp / "log"
 
     def configure(self, mode="enforce", interval="2s", idle="2s", cooldown="1h", more=""):
@@ -80,11 +79,10 @@ class Daemon:
             shutil.copy(source or judge.VICTIMS / "bloat", path)
         return path
 
-    def start(self, wait=True):
+    def start(self, wait=True, **more):
+        """@more: environment."""
         before = len(self.records("start"))
-        env = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.dir}/none"}
-        if self.worker:
-            env["RECLAIM_WORKER"] = self.worker
+        env = {**os.environ, "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={self.dir}/none", **more}
         with open(self.log, "ab") as log:
             self.proc = subprocess.Popen([DAEMON, f"--config={self.conf}", f"--state-dir={self.state}",
                                           f"--socket={self.dir}/bus"], stdin=subprocess.DEVNULL, stdout=log, stderr=log,

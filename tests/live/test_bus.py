@@ -8,6 +8,7 @@ import signal
 import subprocess
 import tempfile
 import time
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
@@ -17,12 +18,14 @@ from daemon import Daemon
 
 ROOT, OWNER, STRANGER = 0, 1, 2
 PYTHON = """
-import ctypes, sys, time
+import ctypes, os, signal, sys, time
 everything = ["%d-%s" % (i, "x" * (i % 40)) for i in range(300000)]
 kept = everything[::1000]
 del everything
 if sys.argv[1:] == ["undumpable"]:
     assert ctypes.CDLL(None).prctl(4, 0, 0, 0, 0) == 0
+if sys.argv[1:2] == ["exec"]:
+    signal.signal(signal.SIGUSR1, lambda *_: os.execv(sys.argv[2], [sys.argv[2], "-ISc", sys.argv[3]]))
 print(flush=True)
 time.sleep(1000)
 """
@@ -30,8 +33,8 @@ time.sleep(1000)
 pytestmark = pytest.mark.skipif(os.geteuid() != 0, reason="becomes other users")
 
 
-@pytest.fixture(scope="module")
-def daemon():
+@contextmanager
+def running(**env):
     """In a folder that everybody may enter; nothing in it is acted on by itself."""
     top = Path(tempfile.mkdtemp(prefix="reclaim-bus-"))
     top.chmod(0o755)
@@ -39,12 +42,26 @@ def daemon():
     d = Daemon(top)
     d.configure(interval="1s", idle="1h", cooldown="1s")
     d.state.chmod(0o750)
-    d.start()
+    d.start(**env)
     judge.wait_for("its socket", 10, (top / "bus").exists)
     yield d
     assert d.stop() == 0, d.said()
     assert not (top / "bus").exists()
     shutil.rmtree(top)
+
+
+@pytest.fixture(scope="module")
+def daemon():
+    with running() as d:
+        yield d
+
+
+def set_user_id(daemon):
+    """A Python that becomes root."""
+    exe = daemon.dir / "set-user-id"
+    shutil.copy(judge.PYTHON, exe)
+    exe.chmod(0o4755)
+    return exe
 
 
 def as_user(uid):
@@ -63,17 +80,17 @@ def ctl(daemon):
 @pytest.fixture
 def python(daemon):
     """python(uid, ...): one of that user's, with much that is free."""
-    running = []
+    started = []
 
     def go(uid, *args, exe=judge.PYTHON):
         p = subprocess.Popen([*as_user(uid), exe, "-ISc", PYTHON, *args], stdout=subprocess.PIPE,
                              stdin=subprocess.DEVNULL)
-        running.append(p)
+        started.append(p)
         assert p.stdout.readline() == b"\n"
         judge.wait_for("it to sleep", 10, lambda: judge.asleep(p.pid))
         return p.pid
     yield go
-    for p in running:
+    for p in started:
         p.kill()
         p.wait()
 
@@ -130,13 +147,57 @@ def test_whose_it_is(daemon, ctl, python):
     assert judge.status(pid)["Uid"].split() == ["1"] * 4
     assert ctl(OWNER, "trim", pid).rc == 4
     assert ctl(ROOT, "trim", pid).rc == 0
-    exe = daemon.dir / "set-user-id"
-    shutil.copy(judge.PYTHON, exe)
-    exe.chmod(0o4755)
-    pid = python(OWNER, exe=exe)
+    pid = python(OWNER, exe=set_user_id(daemon))
     assert judge.status(pid)["Uid"].split()[:2] == ["1", "0"]
     assert "another user's" in busctl(daemon, OWNER, "Trim", "ia{sv}", pid, 0).stderr
     assert judge.asleep(pid)
+
+
+# Between the daemon's look at whose it is and the worker's.
+HELD = """#!/bin/sh
+touch "$HELD/held"
+until [ -e "$HELD/go" ]; do sleep 0.02; done
+exec "$HELD/worker"
+"""
+
+
+def test_whose_it_becomes(tmp_path):
+    """Theirs when they ask, root's when the worker comes: it isn't even stopped."""
+    worker = tmp_path / "held-worker"
+    worker.write_text(HELD)
+    worker.chmod(0o755)
+    (tmp_path / "worker").symlink_to(judge.BUILD / "reclaim-worker")
+    with running(RECLAIM_WORKER=str(worker), HELD=str(tmp_path)) as d:
+        p = subprocess.Popen([*as_user(OWNER), judge.PYTHON, "-ISc", PYTHON, "exec", set_user_id(d), PYTHON],
+                             stdout=subprocess.PIPE, stdin=subprocess.DEVNULL)
+        try:
+            becomes(d, p, tmp_path)
+        finally:
+            p.kill()
+            p.wait()
+
+
+def becomes(d, p, held):
+    def ready():
+        assert p.stdout.readline() == b"\n"
+        judge.wait_for("it to sleep", 10, lambda: judge.asleep(p.pid))
+    ready()
+    asker = subprocess.Popen([*as_user(OWNER), d.dir / "reclaimctl", "--json", "trim", str(p.pid), "--timeout=20s"],
+                             stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                             env={**os.environ, "RECLAIM_BUS": f"{d.dir}/bus"})
+    judge.wait_for("the worker", 10, (held / "held").exists)
+    p.send_signal(signal.SIGUSR1)
+    ready()
+    assert judge.status(p.pid)["Uid"].split()[:3] == ["1", "0", "0"]
+    before, switches = judge.rss(p.pid), judge.switches(p.pid)
+    (held / "go").touch()
+    out, _ = asker.communicate(timeout=30)
+    assert judge.rss(p.pid) == before and judge.switches(p.pid) == switches
+    assert asker.returncode == 4 and json.loads(out)[0]["outcome"] == "failed", out
+    action, = d.records("action", p.pid)
+    assert action.reason == "denied" and "another user's" in action.words, action
+    # Root may.
+    assert judge.ctl("--json", "trim", p.pid).doc[0]["outcome"] == "reclaimed"
 
 
 def test_status(daemon, ctl, python):

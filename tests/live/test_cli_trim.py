@@ -100,10 +100,10 @@ def test_trim_request(fake, sleeper):
     for q in (first, second, third, fourth):
         del q["worker"]
     # collect, trim, purge, by WORKER_F_AUTO
-    assert first == dict(pid=pid, flags=32, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0)
-    assert second == dict(pid=pid, flags=35, start=start_time(pid), remedies=7, timeout=2_500_000, stop=2000)
-    assert third == dict(pid=pid, flags=20, start=start_time(pid), remedies=6, timeout=10_000_000, stop=0)
-    assert fourth == dict(pid=pid, flags=40, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0)
+    assert first == dict(pid=pid, flags=32, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0, owner=2**32 - 1)
+    assert second == dict(pid=pid, flags=35, start=start_time(pid), remedies=7, timeout=2_500_000, stop=2000, owner=2**32 - 1)
+    assert third == dict(pid=pid, flags=20, start=start_time(pid), remedies=6, timeout=10_000_000, stop=0, owner=2**32 - 1)
+    assert fourth == dict(pid=pid, flags=40, start=start_time(pid), remedies=7, timeout=10_000_000, stop=0, owner=2**32 - 1)
 
 
 @pytest.mark.skipif(os.path.exists("/sys/kernel/reclaim"), reason="the module is loaded: ages are asked for")

@@ -153,9 +153,9 @@ def test_daemon(start, tmp_path, door):
     """The daemon's whole way through the door; killed, it leaves no worker behind."""
     d = Daemon(tmp_path)
     d.configure()
-    d.worker = door.path
+
     try:
-        d.start()
+        d.start(**door.env)
         v = judge.Bloat([d.program("bloat"), "blocks=200000"])
         v.wait_ready().wait_asleep()
         before = v.snapshot()

@@ -41,6 +41,27 @@ def test_reused_pid(start, off):
     v.finish()
 
 
+def test_whose_it_is(start):
+    """Asked for on behalf of somebody whose it isn't: not touched, and nothing of it is told."""
+    v = start("plain", asleep=True)
+    before, switches = v.snapshot(), judge.switches(v.pid)
+    for flags in (0, w.DRY_RUN, w.FORCE):
+        with w.Worker(w.request(v.pid, owner=os.getuid() + 1, flags=flags)) as worker:
+            r = worker.result()
+        assert r and r.outcome == w.DENIED and "another user's" in r.reason, r
+    with w.Worker(w.request(v.pid, owner=os.getuid() + 1, remedies=0, op=w.EXPLAIN)) as worker:
+        head = worker.head()
+    assert head == (v.pid, w.DENIED)
+    assert judge.switches(v.pid) == switches, "it was stopped"
+    v.unharmed(before)
+    with w.Worker(w.request(v.pid, owner=os.getuid(), remedies=0, op=w.EXPLAIN)) as worker:
+        assert worker.head() == (v.pid, w.NOTHING)
+    with w.Worker(w.request(v.pid, owner=os.getuid())) as worker:
+        assert worker.result().outcome == w.RECLAIMED
+    v.unharmed(before)
+    v.finish()
+
+
 BAD = {
     "magic": {"magic": 0},
     "version": {"version": w.VERSION + 1},
@@ -49,6 +70,7 @@ BAD = {
     "no remedy": {"remedies": 0},
     "unknown remedy": {"remedies": 1 << 20},
     "unknown flag": {"flags": 1 << 9},
+    "something reserved": {"reserved": 1},
     "no time": {"timeout_us": 0},
     "too much time": {"timeout_us": 1 << 62},
     "unknown idleness": {"idle": 3},

@@ -176,6 +176,8 @@ static void test_trim_result(void **state)
 	assert_int_equal(world.seen->last.timeout_us, 30000000); /* an hour is root's alone */
 	assert_int_equal(world.seen->last.start_time, FAKE_START);
 	assert_int_equal(world.seen->last.asked_by, FAKE_ALICE);
+	/* By when the worker comes it may be somebody else's. */
+	assert_int_equal(world.seen->last.owner, FAKE_ALICE);
 
 	assert_int_equal(shape_read(m, &shape_result, &res), 0);
 	fake_result(FAKE_ALICES, &want);
@@ -191,6 +193,10 @@ static void test_trim_result(void **state)
 	assert_int_equal(world.seen->last.flags, WORKER_F_AUTO);
 	assert_int_equal(world.seen->last.remedies, WORKER_REMEDY_COLLECT | WORKER_REMEDY_TRIM | WORKER_REMEDY_PURGE);
 	assert_int_equal(world.seen->last.timeout_us, 0);
+	done(bus);
+	bus = bus_world_connect(&world, 0);
+	assert_string_equal(call(bus, "Trim", NULL, "ia{sv}", FAKE_ALICES, 0), "");
+	assert_int_equal(world.seen->last.owner, (uid_t)-1);
 	done(bus);
 }
 
