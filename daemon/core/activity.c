@@ -37,6 +37,12 @@ uint64_t activity_still_us(const struct activity *a, uint64_t now_us)
 	return a->seen && a->still_since_us < now_us ? now_us - a->still_since_us : 0;
 }
 
+void activity_discount(struct activity *a, uint64_t ticks)
+{
+	if (a->seen)
+		a->ticks += MIN(ticks, UINT64_MAX - a->ticks);
+}
+
 uint64_t activity_quiet_us(const struct activity *a, uint64_t now_us)
 {
 	return a->seen && a->quiet_since_us < now_us ? now_us - a->quiet_since_us : 0;

@@ -33,6 +33,9 @@ void activity_look(struct activity *a, uint64_t ticks, unsigned long hz, uint32_
 /* For how long it hasn't used the CPUs at all, as far as the kernel counts: less than a tick of 10 ms. */
 uint64_t activity_still_us(const struct activity *a, uint64_t now_us);
 
+/* @ticks of them were not its own doing: they don't count at the next look. */
+void activity_discount(struct activity *a, uint64_t ticks);
+
 /* For how long it has been quiet: 0 when it was busy at the last look. */
 uint64_t activity_quiet_us(const struct activity *a, uint64_t now_us);
 

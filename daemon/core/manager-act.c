@@ -152,11 +152,36 @@ static void settle(struct manager *m, struct action *a, const struct worker_resu
 	(void)manager_write(m, &a->rec, true);
 }
 
+/* Of a CPU, that the process has used so far. 0 or -errno. */
+static int read_ticks(const struct manager *m, const struct ledger_record *rec, uint64_t *ret)
+{
+	_cleanup_close_ int dir = procfs_open_pid(m->proc, rec->pid);
+	struct pstat stat;
+	int r = dir < 0 ? dir : pstat_read(dir, &stat);
+
+	if (r == 0 && stat.start_time != rec->start_time)
+		r = -ESRCH;
+	if (r == 0)
+		*ret = stat.utime + stat.stime;
+	return r;
+}
+
+/* What its threads did for us is counted as theirs. Nobody looks meanwhile how busy it is. */
+static void discount(struct manager *m, const struct action *a)
+{
+	struct candidate *c = candidates_find(&m->candidates, a->rec.pid, a->rec.start_time);
+	uint64_t now;
+
+	if (c && a->timed && read_ticks(m, &a->rec, &now) == 0 && now > a->ticks)
+		activity_discount(&c->activity, now - a->ticks);
+}
+
 static void on_acted(struct task *t, void *arg)
 {
 	_cleanup_free_ struct action *a = arg;
 	struct manager *m = a->m;
 
+	discount(m, a);
 	settle(m, a, &t->result, t->began_us);
 	budget_give_pageout(&m->budget, a->pageout, a->rec.swapped);
 	budget_give(&m->settings, &m->budget, a->asked || a->dry_run ? 0 : a->rec.stopped_us, manager_now());
@@ -181,6 +206,7 @@ int manager_act(struct manager *m, struct action *a, const struct worker_request
 	r = a->dry_run ? 0 : manager_write(m, &a->rec, true);
 	if (r < 0)
 		return r;
+	a->timed = read_ticks(m, &a->rec, &a->ticks) == 0;
 	r = task_start(&m->tasks, req, TASK_ACT, on_acted, a);
 	if (r < 0) {
 		text_format(res.reason, sizeof(res.reason), "the worker can't be started: %s", strerror(-r));

@@ -114,6 +114,8 @@ struct action {
 	void *arg;
 	bool asked; /* by somebody: on his account, not on that of all together */
 	bool dry_run; /* nothing is done: nothing to remember */
+	bool timed; /* @ticks are known */
+	uint64_t ticks; /* of a CPU that it had used before */
 };
 
 /* @a is malloc'ed, and taken when 0 is returned. */

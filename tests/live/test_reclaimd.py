@@ -74,6 +74,8 @@ def traced_by_gdb(pid):
 def test_who_is_acted_on(daemon, bloat, python):
     """Idle and bloated ones within two intervals; not who is at work, spared, small or debugged. Why is written down."""
     idle = bloat("idle")
+    # Our own work in it takes more than a tick of the clock, and it is large afterwards too.
+    large = bloat("large", "--count=600000", "--every=20")
     hot = bloat("hot", COUNT, "--sleep=spin", asleep=False)
     spared = bloat("spared")
     small = bloat("small", "--count=45000")
@@ -84,12 +86,16 @@ def test_who_is_acted_on(daemon, bloat, python):
     idle_before, python_before = rss(idle.pid), rss(python)
     gdb = traced_by_gdb(debugged.pid)
     try:
-        daemon.configure(more=f"[Rule spared]\nExe={daemon.bin}/spared\nNever=yes")
+        daemon.configure(more=f"IdleCPU=0%\n[Rule spared]\nExe={daemon.bin}/spared\nNever=yes")
         daemon.start()
-        for pid in (idle.pid, python):
+        for pid in (idle.pid, python, large.pid):
             daemon.wait("an action", lambda pid=pid: daemon.records("action", pid))
+        acted = time.monotonic()
         for reason, v in left.items():
             daemon.wait(f"'{reason}' to be written down", lambda r=reason, v=v: r in daemon.reasons(v.pid))
+        # Two sweeps later what it did for us isn't taken for its own.
+        time.sleep(max(0, acted + 4.5 - time.monotonic()))
+        assert rss(large.pid) > 32 and "busy" not in daemon.reasons(large.pid)
     finally:
         gdb.kill()
         gdb.wait()
@@ -111,7 +117,7 @@ def test_who_is_acted_on(daemon, bloat, python):
     assert (judge.switches(spared.pid), judge.switches(small.pid)) == switches
     assert daemon.stop() == 0
     assert [r.kind for r in daemon.records()][-1] == "stop"
-    for v in (idle, spared, small):
+    for v in (idle, large, spared, small):
         assert v.command("verify")["bad"] == 0
         v.finish()
 

@@ -76,6 +76,28 @@ static void test_activity_odd_times(void **state)
 	assert_int_equal(a.permille, UINT32_MAX);
 }
 
+/* What it did for us is as if it hadn't been. */
+static void test_activity_discount(void **state)
+{
+	struct activity a = { 0 };
+
+	(void)state;
+	activity_discount(&a, 7);
+	activity_look(&a, 100, HZ, 0, 10 * SECOND);
+	activity_look(&a, 100, HZ, 0, 12 * SECOND);
+	activity_discount(&a, 30);
+	activity_look(&a, 130, HZ, 0, 14 * SECOND);
+	assert_int_equal(a.permille, 0);
+	assert_int_equal(activity_quiet_us(&a, 14 * SECOND), 4 * SECOND);
+	/* And its own beside it is seen. */
+	activity_discount(&a, 30);
+	activity_look(&a, 170, HZ, 0, 16 * SECOND);
+	assert_int_equal(a.permille, 50);
+	assert_int_equal(activity_quiet_us(&a, 16 * SECOND), 0);
+	activity_discount(&a, UINT64_MAX);
+	assert_true(a.ticks == UINT64_MAX);
+}
+
 /* ---- memory */
 
 static void test_memory_bounds(void **state)
@@ -362,6 +384,7 @@ int main(void)
 		cmocka_unit_test(test_activity_first),
 		cmocka_unit_test(test_activity_limit),
 		cmocka_unit_test(test_activity_odd_times),
+		cmocka_unit_test(test_activity_discount),
 		cmocka_unit_test(test_memory_bounds),
 		cmocka_unit_test(test_memory_programs),
 		cmocka_unit_test(test_memory_crowd),
