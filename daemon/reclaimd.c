@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sysexits.h>
 #include <systemd/sd-daemon.h>
 #include <systemd/sd-event.h>
 
@@ -25,11 +26,13 @@
 #define STATE_DIR "/var/lib/reclaim"
 #define SOCKET_DIR "/run/reclaimd"
 #define EXIT_USAGE 2
+#define EXIT_MISCONFIGURED EX_CONFIG /* the unit knows it too: to try again would be in vain */
 
 struct options {
 	const char *conf_dirs[CONF_DIRS_MAX + 1]; /* NULL-terminated */
 	size_t nconf_dirs;
 	const char *state_dir, *socket; /* NULL: the usual ones */
+	bool check;
 };
 
 static const struct {
@@ -43,6 +46,7 @@ static const struct {
 	{ { "socket", required_argument, NULL, 'b' },
 	  "PATH",
 	  "Answer on PATH instead of /run/reclaimd/bus; empty: on none" },
+	{ { "check", no_argument, NULL, 'C' }, NULL, "Only say what is wrong with the configuration" },
 	{ { "help", no_argument, NULL, 'h' }, NULL, "Show this help" },
 	{ { "version", no_argument, NULL, 'v' }, NULL, "Show the version" },
 };
@@ -83,6 +87,9 @@ static int parse_options(int argc, char **argv, struct options *o)
 			break;
 		case 'b':
 			o->socket = optarg;
+			break;
+		case 'C':
+			o->check = true;
 			break;
 		case 'h':
 			return show_help();
@@ -176,13 +183,35 @@ static int add_signals(sd_event *event, struct manager *m)
 	return r;
 }
 
+static const char *const *conf_dirs(const struct options *o)
+{
+	return o->nconf_dirs ? o->conf_dirs : NULL;
+}
+
+/* What can't be read may be readable a moment later, what is wrong stays so until somebody puts it right. */
+static int exit_status(int r)
+{
+	return r >= 0 ? EXIT_SUCCESS : r == -MANAGER_MISCONFIGURED ? EXIT_MISCONFIGURED : EXIT_FAILURE;
+}
+
+static int check(const struct options *o)
+{
+	char why[512];
+	int r = manager_check_settings(conf_dirs(o), why, sizeof(why));
+
+	/* Mistakes have been logged one by one. */
+	if (r < 0 && r != -MANAGER_MISCONFIGURED)
+		log_error("%s", why);
+	return r;
+}
+
 static int run(const struct options *o)
 {
 	_cleanup_(sd_event_unrefp) sd_event *event = NULL;
 	_cleanup_(manager_close) struct manager *m = NULL;
 	_cleanup_(bus_close) struct bus *bus = NULL;
 	const struct manager_options how = {
-		.conf_dirs = o->nconf_dirs ? o->conf_dirs : NULL,
+		.conf_dirs = conf_dirs(o),
 		.state_dir = o->state_dir,
 	};
 	char why[512];
@@ -221,11 +250,13 @@ int main(int argc, char **argv)
 	/* The list of processes is read by several threads: their own arenas would stay for ever. */
 	(void)mallopt(M_ARENA_MAX, 1);
 	if (check_conf_dirs(&o) < 0)
-		return EXIT_FAILURE;
+		return EXIT_MISCONFIGURED;
+	if (o.check)
+		return exit_status(check(&o));
 	r = choose_state_dir(&o);
 	if (r < 0) {
 		log_error("the folder %s can't be made: %s", o.state_dir, strerror(-r));
 		return EXIT_FAILURE;
 	}
-	return run(&o) < 0 ? EXIT_FAILURE : EXIT_SUCCESS;
+	return exit_status(run(&o));
 }

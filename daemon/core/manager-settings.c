@@ -29,13 +29,28 @@ static void on_report(void *arg, bool error, const char *origin, const char *wha
 	rep->failed |= error;
 }
 
-int manager_load(struct manager *m, struct settings *ret, char *why, size_t why_size)
+static int load(const char *const *conf_dirs, struct settings *ret, char *why, size_t why_size)
 {
 	struct report rep = { .why = why, .size = why_size };
-	int r = settings_read(m->conf_dirs, on_report, &rep, ret);
+	int r = settings_read(conf_dirs, on_report, &rep, ret);
 
 	if (r < 0 && !rep.failed)
 		text_format(why, why_size, "the configuration can't be read: %s", strerror(-r));
+	return r < 0 && rep.failed ? -EINVAL : r;
+}
+
+int manager_check_settings(const char *const *conf_dirs, char *why, size_t why_size)
+{
+	_cleanup_(settings_done) struct settings s = { 0 };
+	int r = load(conf_dirs, &s, why, why_size);
+
+	return r == -EINVAL ? -MANAGER_MISCONFIGURED : r;
+}
+
+int manager_load(struct manager *m, struct settings *ret, char *why, size_t why_size)
+{
+	int r = load(m->conf_dirs, ret, why, why_size);
+
 	if (r == 0)
 		m->state.settings_loaded_real_us = clock_us(CLOCK_REALTIME);
 	return r;

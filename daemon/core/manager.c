@@ -103,6 +103,8 @@ static int open_parts(struct manager *m, const struct manager_options *o, char *
 	r = open_places(m, why, size);
 	if (r >= 0)
 		r = manager_load(m, &m->settings, why, size);
+	if (r == -EINVAL)
+		return -MANAGER_MISCONFIGURED;
 	if (r >= 0)
 		r = open_ledger(m, why, size);
 	if (r < 0)

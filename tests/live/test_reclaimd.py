@@ -14,6 +14,7 @@ import judge
 from daemon import DAEMON, Daemon
 
 SECOND = 1000000
+MISCONFIGURED = os.EX_CONFIG
 COUNT = "--count=200000"  # some 100 MiB
 PYTHON = """
 import time
@@ -184,8 +185,55 @@ def test_reload_all_or_nothing(daemon, bloat):
 def test_wrong_at_start(daemon):
     daemon.configure(more="Cooldown=sometimes\nCooldownSec=sometimes")
     daemon.start(wait=False)
-    assert daemon.proc.wait(10) == 1
+    assert daemon.proc.wait(10) == MISCONFIGURED
     assert "reclaimd.conf:" in daemon.said() and "CooldownSec" in daemon.said()
+
+
+def directives(key):
+    """Of the unit as it is shipped."""
+    unit = (judge.TOP / "daemon/units/reclaimd.service.in").read_text(encoding="utf-8")
+    return re.findall(rf"^{key}=(.*)$", unit, re.M)
+
+
+def test_reload_by_the_unit(daemon):
+    """systemctl reload runs these one after the other, and fails with the first that does."""
+    commands = directives("ExecReload")
+    assert len(commands) == 2
+
+    def reload():
+        for command in commands:
+            argv = command.replace("@SBINDIR@/reclaimd", str(DAEMON)).replace("$MAINPID", str(daemon.proc.pid)).split()
+            if argv[0] == str(DAEMON):
+                argv.append(f"--config={daemon.conf}")
+            done = subprocess.run(argv, stderr=subprocess.PIPE, text=True, check=False, timeout=20)
+            if done.returncode:
+                break
+        return done.returncode, done.stderr
+    daemon.configure()
+    daemon.start()
+    assert reload() == (0, "")
+    daemon.wait("the reload", lambda: [r.reason for r in daemon.records("reload")] == ["loaded"])
+    daemon.configure(more="MinAnon=often\nIdleCPU=so\n[Daemon]\nNonsense=1")
+    status, said = reload()
+    assert status == MISCONFIGURED
+    where = f"{daemon.conf}/reclaimd.conf:"
+    assert [line.partition(where)[2].partition(":")[0].isdigit() for line in said.splitlines()] == [True] * 3, said
+    # It has heard nothing of that.
+    assert daemon.proc.poll() is None and len(daemon.records("reload")) == 1
+    daemon.configure()
+    assert reload() == (0, "")
+    daemon.wait("the reload", lambda: [r.reason for r in daemon.records("reload")] == ["loaded", "loaded"])
+    assert daemon.stop() == 0
+
+
+def test_not_again(tmp_path):
+    """What would end the same way the next time isn't started again by systemd."""
+    never, = directives("RestartPreventExitStatus")
+    assert set(map(int, never.split())) == {2, MISCONFIGURED}
+    nowhere = f"--config={tmp_path}/nowhere"
+    for argv, status in (([nowhere], MISCONFIGURED), (["--check", nowhere], MISCONFIGURED), (["--nonsense"], 2)):
+        done = subprocess.run([DAEMON, *argv], stderr=subprocess.PIPE, text=True, check=False, timeout=20)
+        assert done.returncode == status and done.stderr, argv
 
 
 def test_one_at_a_time(daemon):

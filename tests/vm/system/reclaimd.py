@@ -164,7 +164,8 @@ def reloads(tap, left):
     """A mistake changes nothing; what is right holds at once."""
     wrong = DROPINS / "90-wrong.conf"
     wrong.write_text("[Reclaim]\nMinAnon=lots\n[Rule spared]\nNever=no\n")
-    run("systemctl", "reload", UNIT)
+    failed = run("systemctl", "reload", UNIT, check=False)
+    tap.check(failed.returncode and show(UNIT, "ActiveState") == "active", "reloading it with a mistake fails", failed.stderr)
     told = wait_for(lambda: [e for e in journal(f"_SYSTEMD_UNIT={UNIT}") if f"{wrong}:2" in e["MESSAGE"]], 20)
     tap.check(told and main_pid(UNIT) > 0, "a mistake is told with file and line", [e["MESSAGE"] for e in told or []])
     time.sleep(2 * INTERVAL)
@@ -173,6 +174,15 @@ def reloads(tap, left):
     run("systemctl", "reload", UNIT)
     begun = wait_for(lambda: records("begin", "spared.service"), IDLE + 4 * INTERVAL, 2)
     tap.check(begun, "put right, it holds", said_of(left["never"]))
+    wrong.write_text("[Reclaim]\nMinAnon=lots\n")
+    run("systemctl", "restart", UNIT, check=False)
+    wait_for(lambda: show(UNIT, "ActiveState") == "failed", 20)
+    time.sleep(5)
+    tap.check(show(UNIT, "ActiveState") == "failed" and show(UNIT, "ExecMainStatus") == "78" and show(UNIT, "NRestarts") == "0",
+              "with a mistake it doesn't start, once and for all", run("systemctl", "show", UNIT))
+    wrong.unlink()
+    run("systemctl", "restart", UNIT)
+    tap.check(show(UNIT, "ActiveState") == "active", "put right, it does")
 
 
 def it_ends(tap):
