@@ -66,7 +66,8 @@ static void learn_action(const struct past *p, const struct ledger_record *rec, 
 			    &(const struct outcome){
 				    .acted = done || interrupted,
 				    .refused = !strcmp(rec->reason, "refused"),
-				    .predicted = rec->predicted,
+				    /* How much of it came, nobody knows. */
+				    .predicted = interrupted ? POLICY_UNKNOWN : rec->predicted,
 				    .stopped_us = rec->stopped_us,
 				    .rss_after = rec->rss_after == LEDGER_UNKNOWN ? 0 : rec->rss_after,
 				    .moved = rec->swapped,
