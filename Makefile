@@ -335,9 +335,12 @@ $O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms))
 # A source may name more to link in a comment in its first lines: /* LDLIBS: -lfoo */
 ldlibs_of = $(shell sed -n '1,5s,^/\* LDLIBS: \(.*\) \*/$$,\1,p' $1)
 
+# A room that is to be linked before the helpers, among which is a fake of it: /* REAL: core */
+real_of = $(patsubst %,$O/%.a,$(shell sed -n '1,5s,^/\* REAL: \(.*\) \*/$$,\1,p' $1))
+
 $(unit_tests): $O/tests/%: $O/tests/unit/%.o $(if $(unit_helpers),$O/unit-helpers.a) $(call room_libs,$(rooms))
 	$(call say,LINK)
-	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $< $(call real_of,tests/unit/$*.c) $(filter-out $<,$^) $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
 		$(call ldlibs_of,tests/unit/$*.c)
 
 # The fuzzer's main() comes from clang's runtime.

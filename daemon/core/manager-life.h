@@ -14,6 +14,7 @@ struct manager_options {
 	/* Of reclaimd.conf, from the weakest to the strongest, NULL-terminated; NULL: the usual ones. Borrowed. */
 	const char *const *conf_dirs;
 	const char *state_dir; /* exists */
+	const char *proc; /* NULL: /proc; else a folder like it, for tests */
 };
 
 #define MANAGER_MISCONFIGURED EBADR /* a mistake in the configuration; the kernel says that of nothing here */

@@ -40,11 +40,11 @@ static int read_boot_id(int proc, char ret[33])
 	return n == 32 ? 0 : -EBADMSG;
 }
 
-static int open_places(struct manager *m, char *why, size_t size)
+static int open_places(struct manager *m, const char *proc, char *why, size_t size)
 {
-	int r = m->proc = procfs_open_root("/proc");
+	int r = m->proc = procfs_open_root(proc ? proc : "/proc");
 
-	if (r >= 0)
+	if (r >= 0 && !proc)
 		r = procfs_check(m->proc);
 	if (r >= 0)
 		r = read_boot_id(m->proc, m->boot_id);
@@ -100,7 +100,7 @@ static int open_parts(struct manager *m, const struct manager_options *o, char *
 		r = checks_open(&m->checks);
 	if (r < 0)
 		return r;
-	r = open_places(m, why, size);
+	r = open_places(m, o->proc, why, size);
 	if (r >= 0)
 		r = manager_load(m, &m->settings, why, size);
 	if (r == -EINVAL)
