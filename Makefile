@@ -401,4 +401,4 @@ $(units): $O/units/%: daemon/units/%.in $O/.folders
 $O/.folders: FORCE
 	$(call stamp,$(SBINDIR) $(LIBEXECDIR) $(DOCDIR))
 
--include $(wildcard $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
+-include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
