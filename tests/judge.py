@@ -92,6 +92,15 @@ def syscall_of(pid, tid=None):
     return int(words[0]), tuple(words[1:7]), words[7], words[8]
 
 
+def tool(name):
+    """The path of what scripts/tool has; skips the test when it has it not."""
+    done = subprocess.run([TOP / "scripts/tool", "path", name], stdout=subprocess.PIPE, text=True, check=False)
+    if done.returncode:
+        import pytest
+        pytest.skip(f"{name} is missing: run 'scripts/tool fetch {name}'")
+    return done.stdout.strip()
+
+
 def asleep(pid, tid=None):
     return state(pid, tid) == "S" and syscall_of(pid, tid) is not None
 

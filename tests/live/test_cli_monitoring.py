@@ -1,7 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """What monitoring systems are given: texts, rules, dashboard and the page about them fit together.
 
-Other people's parsers judge the texts; promtool judges what it can, where it is installed.
+Other people's parsers judge the texts; promtool judges what it can, where it could be fetched.
 """
 
 import json
@@ -40,10 +40,7 @@ def samples(texts):
 
 
 def promtool(*args, **kw):
-    tool = shutil.which("promtool")
-    if not tool:
-        pytest.skip("promtool is missing (Debian package prometheus)")
-    done = subprocess.run([tool, *map(str, args)], check=False, text=True, stdout=subprocess.PIPE,
+    done = subprocess.run([judge.tool("promtool"), *map(str, args)], check=False, text=True, stdout=subprocess.PIPE,
                           stderr=subprocess.STDOUT, **kw)
     assert done.returncode == 0, done.stdout
     return done.stdout

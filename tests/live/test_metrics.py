@@ -3,7 +3,6 @@
 
 import os
 import re
-import shutil
 import subprocess
 
 import pytest
@@ -79,9 +78,7 @@ def test_journal_lines(acted):
 
 
 def test_promtool(acted):
-    tool = shutil.which("promtool")
-    if not tool:
-        pytest.skip("promtool is missing (Debian package prometheus)")
+    tool = judge.tool("promtool")
     d, _ = acted
     done = subprocess.run([tool, "check", "metrics"], input=(d.dir / "reclaim.prom").read_bytes(), check=False,
                           stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
