@@ -383,10 +383,12 @@ define kmod_for
 	cp $$out/tree/kmod/reclaim.ko $$out/reclaim.ko
 endef
 
-$(man_pages): $O/man/%: Documentation/man/%.rst | setup-docs
+$(man_pages): $O/man/%: Documentation/man/%.rst scripts/man.sed | setup-docs
 	@mkdir -p $(@D)
 	$(call say,MAN)
-	$(Q)$(RST2MAN) --strict $< $@
+	$(Q)$(RST2MAN) --strict $< $@.raw
+	$(Q)sed -f scripts/man.sed $@.raw > $@
+	@rm $@.raw
 
 $O/completion/reclaimctl.%: scripts/completion $O/reclaimctl
 	@mkdir -p $(@D)
