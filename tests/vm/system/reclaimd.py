@@ -147,11 +147,12 @@ def it_comes_back(tap, victims):
     tap.check([r for r in seen if r["kind"] == "action"], f"reclaimctl history tells of {len(seen)} events", seen[:3])
     os.kill(pid, signal.SIGKILL)
     again = wait_for(lambda: show(UNIT, "ActiveState") == "active" and main_pid(UNIT) not in (0, pid), 60)
-    tap.check(again and show(UNIT, "NRestarts") == "1", "killed, it is started again")
+    tap.check(again and show(UNIT, "NRestarts") == "1", f"killed, it is started again: {show(UNIT, 'NRestarts')}")
     pid = main_pid(UNIT)
     os.kill(pid, signal.SIGSTOP)
     again = wait_for(lambda: show(UNIT, "ActiveState") == "active" and main_pid(UNIT) not in (0, pid), 120)
-    tap.check(again and show(UNIT, "NRestarts") == "2", "hung, it is started again by the watchdog")
+    tap.check(again and show(UNIT, "NRestarts") == "2",
+              f"hung, it is started again by the watchdog: {show(UNIT, 'NRestarts')}")
     now = history()
     tap.check([r["seq"] for r in now][:len(seen)] == [r["seq"] for r in seen] and len(now) > len(seen),
               f"the history is whole: {len(seen)} events before, {len(now)} after")
@@ -195,6 +196,8 @@ def it_ends(tap):
     tap.check(records("stop"), "and says so")
     tap.check(not Path("/run/reclaimd").exists() and Path("/var/lib/reclaim").is_dir(),
               "its history stays, its socket goes")
+    gone = wait_for(lambda: show(DOOR, "ActiveState") == show(WORKERS, "ActiveState") == "inactive", 20)
+    tap.check(gone, "its workers' service goes with it")
     failed = run("systemctl", "--failed", "--no-legend", "--plain")
     tap.check(not failed, "no unit has failed", failed)
 
