@@ -105,10 +105,10 @@ def busctl(daemon, uid, method, *args):
 def test_trim_by_the_daemon(ctl, python):
     """Owner and root; the stranger is refused and nothing happens to the process."""
     pid = python(OWNER)
-    before = judge.status(pid)["RssAnon"]
+    before, anon = judge.rss(pid), judge.status(pid)["RssAnon"]
     no = ctl(STRANGER, "--json", "trim", pid)
     assert no.rc == 4 and no.doc[0]["outcome"] == "failed" and "reclaimd: " in no.doc[0]["reason"]
-    assert judge.status(pid)["RssAnon"] == before and judge.asleep(pid)
+    assert judge.status(pid)["RssAnon"] == anon and judge.asleep(pid)
     yes = ctl(OWNER, "--json", "trim", pid, "--remedy=purge,trim")
     assert yes.rc == 0, yes
     assert yes.doc[0]["outcome"] == "reclaimed" and yes.doc[0]["freed"] > 4 << 20
