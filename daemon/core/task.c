@@ -143,6 +143,11 @@ static void task_timer(struct task *t, uint64_t us)
 	(void)sd_event_source_set_enabled(t->timer, SD_EVENT_ONESHOT);
 }
 
+static uint64_t task_limit_us(const struct task *t)
+{
+	return t->req.timeout_us + US_PER_NS(WORKER_GRACE_NS);
+}
+
 /* Lets the target go. */
 static void task_kill(struct task *t)
 {
@@ -215,6 +220,7 @@ static int task_watch_exit(struct task *t)
 static int task_on_answer(sd_event_source *source, int fd, uint32_t revents, void *arg)
 {
 	struct task *t = arg;
+	const bool unmet = worker_unmet(&t->worker);
 	int r = task_receive(t);
 
 	(void)fd;
@@ -224,6 +230,9 @@ static int task_on_answer(sd_event_source *source, int fd, uint32_t revents, voi
 		task_end(t);
 		return 0;
 	}
+	/* It was asked only now. */
+	if (unmet && !worker_unmet(&t->worker) && !t->killed)
+		task_timer(t, task_limit_us(t));
 	if (r == -EAGAIN)
 		return 0;
 	/* What is left is its exit, for which it has a moment, unless the rest of its answer isn't wanted. */
@@ -262,14 +271,13 @@ static int task_on_time(sd_event_source *source, uint64_t usec, void *arg)
 static int task_watch(struct task *t)
 {
 	sd_event *e = t->all->event;
-	const uint64_t deadline_us = t->req.timeout_us + US_PER_NS(WORKER_GRACE_NS);
 	int r;
 
 	r = task_watch_exit(t);
 	if (r >= 0)
 		r = sd_event_add_io(e, &t->answer, t->worker.sock, EPOLLIN, task_on_answer, t);
 	if (r >= 0)
-		r = sd_event_add_time_relative(e, &t->timer, CLOCK_MONOTONIC, deadline_us, 0, task_on_time, t);
+		r = sd_event_add_time_relative(e, &t->timer, CLOCK_MONOTONIC, task_limit_us(t), 0, task_on_time, t);
 	return r < 0 ? r : 0;
 }
 

@@ -52,12 +52,16 @@ static bool is_kvm(const char *name, int dir)
 }
 
 /*
- * What has gone, or may not be read by us, doesn't matter: we can't attach to it
- * either. Of anything else (no more files, no memory) the worst is thought.
+ * What has gone doesn't matter; nor, for who isn't root, what may not be read:
+ * we can't attach to it either. Root lacks a capability then, which its workers
+ * may have. Of that and anything else (no more files, no memory) the worst is
+ * thought.
  */
 static bool is_unsure(int error)
 {
-	return error != ENOENT && error != ENOTDIR && error != ESRCH && error != EACCES && error != EPERM;
+	if (error == EACCES || error == EPERM)
+		return !geteuid();
+	return error != ENOENT && error != ENOTDIR && error != ESRCH;
 }
 
 /* Is @is true of one of the entries of @name below @piddir, or can't that be told? */

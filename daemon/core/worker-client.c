@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "core/worker-process.h"
 
 static void fail(const struct worker_request *req, enum worker_outcome outcome, const char *reason,
@@ -43,7 +42,6 @@ int worker_client_run_cancel(const char *path, const struct worker_request *req,
 	_cleanup_(worker_donep) struct worker w = { .pidfd = -1, .sock = -1 };
 	_cleanup_close_ int null = -1;
 	char why[WORKER_TEXT_MAX];
-	uint64_t deadline_ns;
 	enum worker_wake wake;
 	int r;
 
@@ -55,7 +53,6 @@ int worker_client_run_cancel(const char *path, const struct worker_request *req,
 		fail(req, WORKER_FAILED, why, ret);
 		return 0;
 	}
-	deadline_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US + WORKER_GRACE_NS;
 	r = worker_start(&w, path, null);
 	if (r < 0)
 		return r;
@@ -63,7 +60,7 @@ int worker_client_run_cancel(const char *path, const struct worker_request *req,
 	/* EPIPE: it has died already, which the wait below sees and explains. */
 	if (r < 0 && r != -EPIPE)
 		return r;
-	r = worker_wait_answer(&w, cancel_fd, deadline_ns, &wake);
+	r = worker_wait_answer(&w, cancel_fd, &wake);
 	if (r < 0)
 		return r;
 	switch (wake) {

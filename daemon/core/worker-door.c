@@ -40,8 +40,10 @@ int worker_knock(struct worker *w, const char *path)
 	memcpy(addr.sun_path, path, strlen(path) + 1);
 	/* Not blocking: with a full queue it would wait for the service manager, and the daemon with it. */
 	sock = socket(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
-	if (sock < 0 || connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+	if (sock < 0)
 		return -errno;
+	if (connect(sock, (struct sockaddr *)&addr, sizeof(addr)) < 0)
+		return errno == EAGAIN ? -ENOBUFS : -errno;
 	r = door_check(sock);
 	if (r < 0)
 		return r;
@@ -83,18 +85,22 @@ int worker_meet(struct worker *w)
 	};
 	_cleanup_close_ int fd = -1;
 	ssize_t n;
+	int r;
 
+	/* That the other end is gone is said once, and before what lies there is handed out. */
 	do
 		n = recvmsg(w->sock, &msg, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-	while (n < 0 && errno == EINTR);
+	while (n < 0 && (errno == EINTR || errno == ECONNRESET));
 	if (n < 0 && errno == EAGAIN)
 		return -EAGAIN;
-	if (n > 0)
+	if (n >= 0)
 		fd = take_fd(&msg);
 	if (n != sizeof(hello) || (msg.msg_flags & (MSG_TRUNC | MSG_CTRUNC)) || fd < 0 || hello.magic != WORKER_MAGIC ||
 	    hello.version != WORKER_VERSION || hello.pid <= 0)
 		return -EPIPE;
 	w->pidfd = TAKE_FD(fd);
 	w->pid = hello.pid;
-	return 0;
+	/* EPIPE: it has died already, which whoever waits for its answer sees. */
+	r = w->unsent ? worker_send_request(w, TAKE_PTR(w->unsent)) : 0;
+	return r < 0 && r != -EPIPE ? r : 0;
 }

@@ -14,13 +14,16 @@
 bool worker_is_door(const char *path);
 
 /*
- * Asks for a worker; returns at once, before there is one. 0; -EAGAIN when
+ * Asks for a worker; returns at once, before there is one. 0; -ENOBUFS when
  * too many wait already; -EACCES when others than root could stand behind
  * that door; -errno.
  */
 int worker_knock(struct worker *w, const char *path) __must_check;
 
-/* Takes its first message. 0; -EAGAIN not yet; -EPIPE nobody came, or something else than a worker. */
+/*
+ * Takes its first message, and sends the request that waited for it. 0; -EAGAIN not yet; -EPIPE nobody came, or
+ * something else than a worker; -errno.
+ */
 int worker_meet(struct worker *w) __must_check;
 
 #endif

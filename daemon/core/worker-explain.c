@@ -3,7 +3,6 @@
 #include <errno.h>
 #include <stdio.h>
 
-#include "base/clock.h"
 #include "core/intake.h"
 #include "core/worker-process.h"
 
@@ -11,7 +10,6 @@
 struct wait {
 	struct worker *w;
 	int cancel_fd;
-	uint64_t deadline_ns;
 	enum worker_outcome outcome; /* when there is no answer, with why */
 	char why[WORKER_TEXT_MAX];
 };
@@ -20,7 +18,7 @@ struct wait {
 static int wait_next(struct wait *wait)
 {
 	enum worker_wake wake;
-	int r = worker_wait_answer(wait->w, wait->cancel_fd, wait->deadline_ns, &wake);
+	int r = worker_wait_answer(wait->w, wait->cancel_fd, &wake);
 
 	if (r < 0)
 		return r;
@@ -87,7 +85,6 @@ int worker_client_explain(const char *path, const struct worker_request *req, in
 		intake_fail(req, WORKER_FAILED, wait.why, ret);
 		return 0;
 	}
-	wait.deadline_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US + WORKER_GRACE_NS;
 	r = worker_start(&w, path, null);
 	if (r < 0)
 		return r;

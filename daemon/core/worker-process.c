@@ -55,10 +55,10 @@ static int worker_wait(const struct worker *w, struct pollfd *fds, nfds_t n, uin
 void worker_kill(const struct worker *w)
 {
 	if (worker_unmet(w)) {
-		/* It will find nobody at the other end, and do nothing. */
+		/* It finds nobody at the other end, before it is asked for anything. */
 		(void)shutdown(w->sock, SHUT_RDWR);
 	} else if (w->stranger) {
-		/* Its service, whose main process it is, ends with it. */
+		/* What it started sees its end. */
 		(void)pidfd_send_signal(w->pidfd, SIGKILL, NULL, 0);
 	} else {
 		/* Not waited for yet, so neither number can belong to anybody else. */
@@ -205,7 +205,12 @@ int worker_send_request(struct worker *w, const struct worker_request *req)
 {
 	ssize_t n;
 
-	w->late_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US;
+	w->deadline_ns = clock_ns() + req->timeout_us * WORKER_NS_PER_US + WORKER_GRACE_NS;
+	/* It counts its time from when it is asked, which may be long after we knocked. */
+	if (worker_unmet(w)) {
+		w->unsent = req;
+		return 0;
+	}
 	/* Not blocking: the buffer is empty and larger than a request. */
 	do
 		n = send(w->sock, req, sizeof(*req), MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -213,7 +218,7 @@ int worker_send_request(struct worker *w, const struct worker_request *req)
 	return n < 0 ? -errno : 0;
 }
 
-int worker_wait_answer(struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret)
+int worker_wait_answer(struct worker *w, int cancel_fd, enum worker_wake *ret)
 {
 	struct pollfd fds[] = {
 		{ .fd = -1 },
@@ -223,7 +228,7 @@ int worker_wait_answer(struct worker *w, int cancel_fd, uint64_t deadline_ns, en
 	int r;
 
 	do
-		r = worker_wait(w, fds, ARRAY_SIZE(fds), deadline_ns);
+		r = worker_wait(w, fds, ARRAY_SIZE(fds), w->deadline_ns);
 	while (r > 0 && fds[1].revents && worker_unmet(w) && worker_meet(w) == 0);
 	if (r < 0)
 		return r;
@@ -258,12 +263,13 @@ void worker_why_given_up(struct worker *w, const char *what, char *why)
 
 bool worker_why_died(struct worker *w, char *why)
 {
-	const bool unmet = worker_unmet(w);
+	/* Its own alarm comes somewhat before ours. */
+	const bool unmet = worker_unmet(w), due = clock_ns() >= w->deadline_ns - WORKER_GRACE_NS / 2;
 	int status = worker_end(w, WORKER_REAP_NS);
 	const bool known = status != -1 && status != WORKER_NO_STATUS;
 	/* The alarm that it sets itself for some time after its deadline: a thread got no CPU to stop on. */
 	const bool late = known ? WIFSIGNALED(status) && WTERMSIG(status) == SIGALRM :
-				  status == WORKER_NO_STATUS && clock_ns() >= w->late_ns;
+				  status == WORKER_NO_STATUS && due;
 
 	if (unmet)
 		snprintf(why, WORKER_TEXT_MAX, "no worker came: systemctl status reclaim-worker may say why");

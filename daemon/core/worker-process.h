@@ -19,7 +19,8 @@ struct worker {
 	pid_t pid; /* 0: none, or waited for already */
 	int pidfd, sock; /* pidfd: -1 also where a sandbox or an emulator has none */
 	bool stranger; /* no child of ours: worker-door.h; without a pidfd it hasn't come yet */
-	uint64_t late_ns; /* its own deadline */
+	const struct worker_request *unsent; /* waits for one that hasn't come yet; the client's */
+	uint64_t deadline_ns; /* of base/clock.h: to have answered; until it has come, to come */
 };
 
 #define WORKER_NO_STATUS (-2)
@@ -40,11 +41,14 @@ int worker_open_null(void) __must_check;
  */
 int worker_start(struct worker *w, const char *path, int null) __must_check;
 
-/* 0; -EPIPE when it has died already; -errno. */
+/*
+ * @req must outlive the worker. From now on, or from when it has come, it has its time and WORKER_GRACE_NS.
+ * 0; -EPIPE when it has died already; -errno.
+ */
 int worker_send_request(struct worker *w, const struct worker_request *req) __must_check;
 
-/* Until it has something to say, has exited, @cancel_fd (or -1) is readable, or the deadline. 0 or -errno. */
-int worker_wait_answer(struct worker *w, int cancel_fd, uint64_t deadline_ns, enum worker_wake *ret) __must_check;
+/* Until it has something to say, has exited, @cancel_fd (or -1) is readable, or its deadline. 0 or -errno. */
+int worker_wait_answer(struct worker *w, int cancel_fd, enum worker_wake *ret) __must_check;
 
 /*
  * Takes the one result that is there. 1; -EAGAIN not yet, -EPIPE it has died or hung up; -EBADMSG with what it sent

@@ -10,7 +10,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/pidfd.h>
+#include <sys/signalfd.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "base/cleanup.h"
@@ -118,47 +121,94 @@ static int say_hello(void)
 /* The child's side: from here on it is like any other worker. */
 static int enter(int conn)
 {
+	sigset_t none;
 	int r;
 
-	/* Its own group, as of a worker that its client started: both are killed as one. */
-	if (signal(SIGCHLD, SIG_DFL) == SIG_ERR || setpgid(0, 0) < 0)
+	/* A group of its own, as of a worker that its client started. */
+	sigemptyset(&none);
+	if (sigprocmask(SIG_SETMASK, &none, NULL) < 0 || setpgid(0, 0) < 0 || dup2(conn, WORKER_FD) < 0 ||
+	    close_range(WORKER_FD + 1, ~0u, 0) < 0)
 		return -errno;
-	if (conn != WORKER_FD) {
-		if (dup2(conn, WORKER_FD) < 0)
-			return -errno;
-		(void)close(conn);
-	}
 	r = check_client();
 	if (r >= 0)
 		r = watch_client();
 	return r < 0 ? r : say_hello();
 }
 
+/* One that its client killed is nothing to tell of. */
+static void tell_end(pid_t pid, int status)
+{
+	if (WIFSIGNALED(status) && WTERMSIG(status) != SIGKILL)
+		(void)fprintf(stderr, "reclaim-worker: worker %d was killed by signal %d\n", pid, WTERMSIG(status));
+	else if (WIFEXITED(status) && WEXITSTATUS(status))
+		(void)fprintf(stderr, "reclaim-worker: worker %d exited with status %d\n", pid, WEXITSTATUS(status));
+}
+
+static void reap(int ends)
+{
+	struct signalfd_siginfo info;
+	int status;
+	pid_t pid;
+
+	while (read(ends, &info, sizeof(info)) == sizeof(info))
+		;
+	while ((pid = waitpid(-1, &status, WNOHANG)) > 0)
+		tell_end(pid, status);
+}
+
+/* In the parent 1: go on, or -errno: nobody can be served any more; in the child what enter() says. */
+static int serve_one(int listener)
+{
+	const struct timespec pause = { .tv_nsec = 100000000 };
+	_cleanup_close_ int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+	pid_t pid;
+
+	if (conn < 0) {
+		const int error = errno;
+
+		if (error == EBADF || error == EINVAL || error == ENOTSOCK)
+			return -error;
+		/* Out of files or memory, for now: those at work go on. */
+		if (error != EINTR && error != ECONNABORTED && error != EAGAIN)
+			(void)nanosleep(&pause, NULL);
+		return 1;
+	}
+	pid = fork();
+	if (pid == 0)
+		return enter(TAKE_FD(conn));
+	/* The client sees that nobody came. */
+	if (pid < 0)
+		(void)fprintf(stderr, "reclaim-worker: no worker can be started: %s\n", strerror(errno));
+	return 1;
+}
+
 int door_serve(void)
 {
-	_cleanup_close_ int listener = take_listener();
-	struct sigaction reaped = { .sa_handler = SIG_IGN };
+	_cleanup_close_ int listener = take_listener(), ends = -1;
+	sigset_t child;
+	int r = 1;
 
 	if (listener < 0)
 		return TAKE_FD(listener);
-	if (sigaction(SIGCHLD, &reaped, NULL) < 0)
+	sigemptyset(&child);
+	sigaddset(&child, SIGCHLD);
+	if (sigprocmask(SIG_BLOCK, &child, NULL) < 0)
 		return -errno;
-	for (;;) {
-		_cleanup_close_ int conn = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
-		pid_t pid;
+	ends = signalfd(-1, &child, SFD_CLOEXEC | SFD_NONBLOCK);
+	if (ends < 0)
+		return -errno;
+	while (r == 1) {
+		struct pollfd fds[] = { { .fd = listener, .events = POLLIN }, { .fd = ends, .events = POLLIN } };
 
-		if (conn < 0 && (errno == EINTR || errno == ECONNABORTED))
-			continue;
-		/* Out of files or memory: whoever started us starts us again when the next client comes. */
-		if (conn < 0)
+		if (poll(fds, ARRAY_SIZE(fds), -1) < 0 && errno != EINTR)
 			return -errno;
-		pid = fork();
-		if (pid == 0) {
-			closep(&listener);
-			return enter(TAKE_FD(conn));
-		}
-		/* The client sees that nobody came. */
-		if (pid < 0)
-			(void)fprintf(stderr, "reclaim-worker: no worker can be started: %s\n", strerror(errno));
+		if (fds[1].revents)
+			reap(ends);
+		if (fds[0].revents)
+			r = serve_one(listener);
 	}
+	/* The child has closed both, and their numbers may be somebody else's. */
+	(void)TAKE_FD(listener);
+	(void)TAKE_FD(ends);
+	return r;
 }

@@ -29,6 +29,8 @@ static int request_receive(struct worker_request *ret)
 	} while (n < 0 && errno == EINTR);
 	if (n < 0)
 		return -errno;
+	if (!n)
+		return -EPIPE;
 	if (n != sizeof(*ret) || ret->magic != WORKER_MAGIC || ret->version != WORKER_VERSION)
 		return -EBADMSG;
 	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
@@ -84,10 +86,11 @@ static bool serve(int *ret_status)
 
 int main(int argc, char **argv)
 {
+	const bool serving = argc == 2 && !strcmp(argv[1], "--serve");
 	static struct worker_request req;
 	int r;
 
-	if (argc == 2 && !strcmp(argv[1], "--serve")) {
+	if (serving) {
 		if (!serve(&r))
 			return r;
 	} else if (argc > 1) {
@@ -95,6 +98,8 @@ int main(int argc, char **argv)
 		return 2;
 	}
 	r = request_receive(&req);
+	if (serving && r == -EPIPE)
+		return 0;
 	if (r < 0) {
 		(void)fprintf(stderr, "reclaim-worker: no valid request on fd %d: %s\n", WORKER_FD, strerror(-r));
 		return 2;

@@ -217,11 +217,14 @@ static void reader_know(struct reader_state *st, const struct worker_request *re
 	st->facts.idle = &st->idle.remedy;
 }
 
-static void reader_main(int fd, int piddir, const struct worker_request *request, struct purge_lists *lists)
+static void reader_main(int fd, int piddir, const struct worker_request *request, struct purge_lists *lists,
+			pid_t injector)
 {
 	struct reader_state st = { .target = TARGET_CLOSED, .lists = lists };
 
-	(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+	/* It may have died before that. */
+	if (prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 || getppid() != injector)
+		_exit(1);
 	(void)prctl(PR_SET_NAME, "reclaim-reader");
 	if (reader_keep_two(&fd, &piddir) < 0)
 		_exit(1);
@@ -253,6 +256,7 @@ static void reader_main(int fd, int piddir, const struct worker_request *request
 static int reader_fork(int piddir, const struct worker_request *req, struct purge_lists *lists, int *ret_fd)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
+	const pid_t injector = getpid();
 	int fds[2];
 	pid_t pid;
 
@@ -265,7 +269,7 @@ static int reader_fork(int piddir, const struct worker_request *req, struct purg
 		return -errno;
 	if (pid == 0) {
 		closep(&ours);
-		reader_main(theirs, piddir, req, lists);
+		reader_main(theirs, piddir, req, lists, injector);
 		_exit(1);
 	}
 	*ret_fd = TAKE_FD(ours);

@@ -81,13 +81,13 @@ static int sandbox_user(void)
 	return errno == EINVAL || errno == EPERM ? 0 : -errno;
 }
 
-/* Changing the user has reset both. */
-static int sandbox_process(void)
+/* Changing the user has reset both, so our parent may have died unnoticed. */
+static int sandbox_process(pid_t parent)
 {
 	if (prctl(PR_SET_DUMPABLE, 0, 0, 0, 0) < 0 || prctl(PR_SET_PDEATHSIG, SIGKILL) < 0 ||
 	    prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) < 0)
 		return -errno;
-	return 0;
+	return getppid() == parent ? 0 : -ESRCH;
 }
 
 static int sandbox_limits(void)
@@ -156,12 +156,13 @@ static int sandbox_filter(void)
 
 int sandbox_enter(void)
 {
+	const pid_t parent = getppid();
 	int r = sandbox_oom_first();
 
 	if (r == 0)
 		r = sandbox_user();
 	if (r == 0)
-		r = sandbox_process();
+		r = sandbox_process(parent);
 	if (r == 0)
 		r = sandbox_caps();
 	if (r == 0)

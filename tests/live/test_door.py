@@ -61,10 +61,14 @@ def test_client_goes(start, door):
     os.close(pidfd)
 
     v = start("single")
-    for i in range(40):
+    rounds = held = 0
+    while rounds < 40 or not held:
+        assert rounds < 4000, "never while it held its target"
         client = Client(door.path, w.request(v.pid))
         _, pidfd = client.hello()
-        time.sleep(i / 10000)
+        time.sleep(rounds % 40 / 10000)
+        held += judge.status(v.pid)["TracerPid"] != "0"
+        rounds += 1
         client.socket.close()
         assert ended(pidfd)
         os.close(pidfd)
@@ -149,24 +153,30 @@ def test_started_otherwise():
         assert p.returncode == 2 and b"listening socket" in p.stderr, p
 
 
-def test_daemon(start, tmp_path, door):
-    """The daemon's whole way through the door; killed, it leaves no worker behind."""
+def test_daemon(tmp_path, door):
+    """The daemon's whole way through the door; killed while one is at work, it leaves nobody behind."""
     d = Daemon(tmp_path)
     d.configure()
-
+    victims = []
     try:
         d.start(**door.env)
-        v = judge.Bloat([d.program("bloat"), "blocks=200000"])
-        v.wait_ready().wait_asleep()
-        before = v.snapshot()
-        d.wait("its action", lambda: d.records("action", v.pid))
-        assert d.records("action", v.pid)[0].reason == "reclaimed"
-        v.unharmed(before)
-        d.kill()
-        judge.wait_for("the workers' end", 10, lambda: not door.workers())
-        v.finish()
-    except AssertionError:
-        d.show()
-        raise
+        for _ in range(2):
+            v = judge.Bloat([d.program("bloat"), "blocks=200000"])
+            victims.append(v)
+            v.wait_ready().wait_asleep()
+            before = v.snapshot()
+            if len(victims) == 1:
+                d.wait("its action", lambda pid=v.pid: d.records("action", pid))
+                assert d.records("action", v.pid)[0].reason == "reclaimed"
+            else:
+                d.wait("its beginning", lambda pid=v.pid: d.records("begin", pid))
+                d.kill()
+                judge.wait_for("the workers' end", 10, lambda: not door.workers())
+                assert judge.status(v.pid)["TracerPid"] == "0"
+            v.unharmed(before)
+            v.finish()
     finally:
         d.kill()
+        d.show()
+        for v in victims:
+            v.kill()

@@ -93,9 +93,8 @@ static void greet(int sock, enum greeting how)
 				       .cmsg_len = CMSG_LEN(n * sizeof(int)) };
 		memcpy(CMSG_DATA(c), fds, n * sizeof(int));
 	}
-	if (how == EMPTY)
-		(void)send(sock, "", 0, MSG_NOSIGNAL);
-	else if (how != SILENT && how != HANG_UP)
+	iov.iov_len = how == EMPTY ? 0 : iov.iov_len;
+	if (how != SILENT && how != HANG_UP)
 		(void)sendmsg(sock, &msg, MSG_NOSIGNAL);
 }
 
@@ -120,7 +119,7 @@ static void serve_one(int sock, const struct keeper *k)
 	if (k->deed == ANSWER)
 		(void)send(sock, &res, sizeof(res), MSG_NOSIGNAL);
 	else if (k->deed == DIE_LATE)
-		nap(req.timeout_us * 1000 + 100 * MS);
+		nap(req.timeout_us * 1000 + 700 * MS);
 	else if (k->deed == HANG)
 		hang(sock);
 	else if (k->deed == DEAF) {

@@ -36,7 +36,7 @@ MinAnon=1M
 """
 BLOAT, SEED = ["/tests/bloat", "blocks=100000"], ["/usr/bin/python3", "-I", "/tests/seed.py", "700000"]
 # What the units come to; operations.rst says of what the rest is made.
-EXPOSURE_MAX = {UNIT: 2.0, WORKERS: 6.2}
+EXPOSURE_MAX = {UNIT: 1.9, WORKERS: 6.2}
 
 
 def records(kind, unit=None):
@@ -65,7 +65,7 @@ def it_runs(tap, with_module):
     pid = main_pid(UNIT)
     tap.check(status(pid, "Seccomp") == "2" and status(pid, "NoNewPrivs") == "1", "filtered, no new privileges")
     caps = int(status(pid, "CapBnd"), 16)
-    tap.check(caps == 1 << 19 | 1 << 21, f"of capabilities SYS_PTRACE and SYS_ADMIN only: {caps:x}")
+    tap.check(caps == 1 << 2 | 1 << 19 | 1 << 21, f"of capabilities DAC_READ_SEARCH, SYS_PTRACE and SYS_ADMIN: {caps:x}")
     tap.check(show(DOOR, "ActiveState") == "active", "its workers can be had")
     tap.check(Path(f"/proc/{pid}/oom_score_adj").read_text().strip() == "-900", "it is among the last to be killed")
     group = Path("/sys/fs/cgroup" + Path(f"/proc/{pid}/cgroup").read_text().strip().split("::")[1])
@@ -89,8 +89,11 @@ def to_be_left():
     spared = Victim("spared", *BLOAT)
     small = Victim("small", BLOAT[0], "blocks=30000")
     avoiding = Victim("avoiding", *BLOAT)
+    # What a virtual machine is known by; there is no real one here.
+    Path("/dev/kvm").touch()
+    machine = Victim("machine", *BLOAT, properties=["User=games", "StandardError=file:/dev/kvm"])
     os.setxattr("/sys/fs/cgroup/system.slice/avoiding.service", "user.reclaim_avoid", b"1")
-    return {"traced": debugged(), "never": spared, "small": small, "avoid": avoiding,
+    return {"traced": debugged(), "never": spared, "small": small, "avoid": avoiding, "vmm": machine,
             "busy": Victim("hot", "/usr/bin/python3", "-B", "/tests/hot.py", "700000")}
 
 
