@@ -137,7 +137,8 @@ void ledger_slot_fill(struct ledger_slot *s, const struct ledger_record *rec, ui
 
 bool ledger_slot_plausible(const struct ledger_slot *s, uint64_t seq)
 {
-	return (s->magic == LEDGER_MAGIC || s->magic == LEDGER_MAGIC_1) && s->seq == seq && s->kind > 0 && s->kind < LEDGER_KINDS && s->pid >= 0;
+	return (s->magic == LEDGER_MAGIC || s->magic == LEDGER_MAGIC_1) && s->seq == seq && s->kind > 0 &&
+	       s->kind < LEDGER_KINDS && s->pid >= 0;
 }
 
 bool ledger_slot_valid(const struct ledger_slot *s, uint64_t seq)

@@ -34,7 +34,8 @@ void proc_tree_put(struct conf_tree *t, const struct proc_tree_process *p)
 	char name[64];
 
 	put(t, p->pid, "stat",
-	    "%d (%s) S 1 1 1 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 0 0 20 0 1 0 %" PRIu64 " 94507008 3479 0 0 0 0 0 0 0 0 0 0 "
+	    "%d (%s) S 1 1 1 0 -1 4194304 0 0 0 0 %" PRIu64 " 0 0 0 20 0 1 0 %" PRIu64
+	    " 94507008 3479 0 0 0 0 0 0 0 0 0 0 "
 	    "0 0 0 17 0 0 0 0 0 0 0 0 0 0 0 0 0\n",
 	    p->pid, p->comm, p->ticks, p->start_time);
 	put(t, p->pid, "status",

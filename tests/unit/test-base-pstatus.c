@@ -54,7 +54,8 @@ static void test_status_hostile(void **state)
 	assert_int_equal(pstatus_read(forged, &s), 0);
 	assert_string_equal(s.name, ") R 1 (\n\\x)");
 	assert_int_equal(pstatus_read(large, &s), 0);
-	assert_true(s.rss_anon == UINT64_MAX - 1023 && s.uid == UINT32_MAX && s.euid == UINT32_MAX - 1 && s.suid == UINT32_MAX);
+	assert_true(s.rss_anon == UINT64_MAX - 1023 && s.uid == UINT32_MAX && s.euid == UINT32_MAX - 1 &&
+		    s.suid == UINT32_MAX);
 	assert_true(s.sig_cgt == UINT64_MAX);
 }
 
