@@ -51,7 +51,7 @@ static int add_range(struct pageable *p, uint64_t lo, uint64_t hi, uint64_t byte
 		p->more = true;
 		return 0;
 	}
-	if (p->n == p->room) {
+	if (!p->v || p->n == p->room) {
 		const size_t want = p->room ? p->room * 2 : 64;
 		struct pageable_range *v = reallocarray(p->v, want, sizeof(*v));
 

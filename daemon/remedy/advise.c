@@ -104,8 +104,9 @@ void advise_next(struct remedy_facts *facts, struct advise_round *ret)
 	struct pageable_range v[ADVISE_RANGES_MAX];
 
 	*ret = (struct advise_round){ .n = 0 };
-	if (facts->pageable)
-		ret->n = pageable_next(facts->pageable, v, ARRAY_SIZE(v));
+	if (!facts->pageable)
+		return;
+	ret->n = pageable_next(facts->pageable, v, ARRAY_SIZE(v));
 	for (size_t i = 0; i < ret->n; i++) {
 		ret->v[i] = (struct pageable_span){ v[i].lo, v[i].hi };
 		ret->bytes += v[i].bytes;
