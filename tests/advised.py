@@ -2,7 +2,6 @@
 """A program with memory for cold and pageout, which judges itself whether anything happened to it."""
 
 import subprocess
-import sys
 
 import judge
 import workerproto as w
@@ -114,7 +113,3 @@ def mib(text):
     """What a size in a detail or a reason says, in MiB."""
     number, unit = float(text[:-3]), text[-3:]
     return number * {"KiB": 1 / 1024, "MiB": 1, "GiB": 1024}[unit]
-
-
-if __name__ == "__main__":
-    sys.exit("part of the tests")

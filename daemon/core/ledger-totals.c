@@ -50,7 +50,8 @@ static void add_action(struct ledger_total *t, const struct ledger_record *rec)
 	if (!done)
 		return;
 	t->actions++;
-	t->freed += (uint64_t)MAX(rec->freed, 0);
+	/* What is in swap now isn't free. */
+	t->freed += (uint64_t)MAX(rec->freed, 0) - MIN((uint64_t)MAX(rec->freed, 0), rec->swapped);
 	t->predicted += known(rec->predicted);
 }
 

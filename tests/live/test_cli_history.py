@@ -50,6 +50,8 @@ def test_what_was_paged_out(tmp_path):
     doc = judge.ctl("--json", "history", env={"RECLAIM_STATE_DIR": str(tmp_path / "state")}).doc
     assert [(r["remedies"], r["swapped"], r["swap"], r["faults"]) for r in doc] == [
         ("pageout", 60 * MIB, 70 * MIB, 5), ("pageout", 15 * MIB, 55 * MIB, 900)]
+    totals = judge.ctl("--json", "history", "--totals", env={"RECLAIM_STATE_DIR": str(tmp_path / "state")}).doc
+    assert totals["all"]["actions"] == 1 and totals["all"]["freed"] == 0, totals
 
 
 def seqs(answer):
