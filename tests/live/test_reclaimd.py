@@ -265,7 +265,8 @@ def test_killed_at_random(daemon, bloat):
     rng = random.Random(seed)
     rounds = int(os.environ.get("RECLAIM_DAEMON_KILLS", "15"))
     print(f"RECLAIM_TORTURE_SEED={seed}")
-    daemon.configure(interval="1s", idle="0", cooldown="2s", more="IdleCPU=100%")
+    # What they take straight back must not keep it from them: each start is to find something to do.
+    daemon.configure(interval="1s", idle="0", cooldown="2s", more="IdleCPU=100%\n[Daemon]\nBackoffMaxSec=2s")
     busy = bloat("victim-busy", "--count=90000", "--threads=1", asleep=False)
     victims = [busy, *(bloat(f"victim{i}", "--count=90000") for i in range(3))]
     n = killed_at_work = 0
@@ -289,6 +290,9 @@ def test_killed_at_random(daemon, bloat):
             judge.wait_for("the target to be let go", 5, lambda v=v: judge.status(v.pid)["TracerPid"] == "0"
                            and judge.state(v.pid) in "RSD")
     records = check_history(daemon, 2 * SECOND)
+    print(f"{n} killed, {killed_at_work} with nothing written since a look or a begin, "
+          f"{sum(r.reason == 'interrupted' for r in records)} actions interrupted of "
+          f"{sum(r.kind == 'begin' for r in records)}")
     assert killed_at_work > 1 and any(r.kind == "action" for r in records), [r.kind for r in records]
     # The next one goes on from there.
     for v in victims:
