@@ -2,7 +2,6 @@
 /* reclaimd: options and wiring. */
 #include <errno.h>
 #include <getopt.h>
-#include <malloc.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
@@ -247,8 +246,6 @@ int main(int argc, char **argv)
 
 	if (r >= 0)
 		return r;
-	/* The list of processes is read by several threads: their own arenas would stay for ever. */
-	(void)mallopt(M_ARENA_MAX, 1);
 	if (check_conf_dirs(&o) < 0)
 		return EXIT_MISCONFIGURED;
 	if (o.check)

@@ -162,7 +162,7 @@ static void keep_largest(struct proc_list *l)
 
 static int list(struct manager *m)
 {
-	const struct proc_filter filter = { .min_anon = manager_smallest(m) };
+	const struct proc_filter filter = { .min_anon = manager_smallest(m), .patient = true };
 	_cleanup_(proc_list_done) struct proc_list l = { 0 };
 	char why[MANAGER_WHY] = "";
 	int r = senses_list(&m->senses, &filter, &l, why, sizeof(why));

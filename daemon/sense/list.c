@@ -103,7 +103,7 @@ static void job_run(struct job *job)
 	size_t want = job->pids->n / PER_THREAD, n = 0;
 	cpu_set_t cpus;
 
-	want = MIN(want, (size_t)THREADS_MAX);
+	want = job->filter->patient ? 0 : MIN(want, (size_t)THREADS_MAX);
 	if (sched_getaffinity(0, sizeof(cpus), &cpus) == 0)
 		want = MIN(want, (size_t)CPU_COUNT(&cpus));
 	/* Ourselves is one of them; a thread that can't be had only makes it slower. */

@@ -70,6 +70,7 @@ void proc_list_done(struct proc_list *l);
 struct proc_filter {
 	uint64_t min_rss, min_anon; /* cheap tests before anything deep is read; unknown is enough */
 	bool kthreads; /* kernel threads too */
+	bool patient; /* by the caller's thread alone: nobody waits, and helpers would only wake processors up */
 };
 
 /* All processes that pass @filter, by pid. Processes that exit meanwhile are left out. 0 or -errno. */

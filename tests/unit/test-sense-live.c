@@ -47,7 +47,7 @@ static void test_live(void **state)
 	_cleanup_(proc_list_done) struct proc_list l = { 0 };
 	struct proc p, child = { 0 };
 	int pipefd[2];
-	bool found = false;
+	const struct proc_filter patient = { .kthreads = true, .patient = true };
 	pid_t pid;
 	char c;
 
@@ -64,13 +64,18 @@ static void test_live(void **state)
 	assert_true(child.mmap_anon >= 8 * MIB && child.mmap_anon <= p.mmap_anon + 9 * MIB);
 	assert_true(child.shmem >= 4 * MIB && child.anon >= 8 * MIB);
 
-	assert_int_equal(proc_list_read(root, NULL, PROC_BASIC, &l), 0);
-	for (size_t i = 0; i < l.n; i++) {
-		assert_true(i == 0 || l.v[i - 1].pid < l.v[i].pid);
-		if (l.v[i].pid == pid)
-			found = l.v[i].start_time == child.start_time;
+	for (int way = 0; way < 2; way++) {
+		bool found = false;
+
+		assert_int_equal(proc_list_read(root, way ? &patient : NULL, PROC_BASIC, &l), 0);
+		for (size_t i = 0; i < l.n; i++) {
+			assert_true(i == 0 || l.v[i - 1].pid < l.v[i].pid);
+			if (l.v[i].pid == pid)
+				found = l.v[i].start_time == child.start_time;
+		}
+		assert_true(found);
+		proc_list_done(&l);
 	}
-	assert_true(found);
 	proc_done(&child);
 	proc_done(&p);
 
