@@ -14,10 +14,11 @@ import time
 import report
 from bounded import bounded
 from explained import explain
+from idle import idle
 from measure import Failure
 from subjects import SUBJECTS as TRIMS, Bench
 
-SUBJECTS = {**TRIMS, "explain": explain, "bounded": bounded}
+SUBJECTS = {**TRIMS, "explain": explain, "bounded": bounded, "idle": idle}
 
 
 def arguments():
@@ -33,7 +34,7 @@ def arguments():
 
 def missing(build):
     """What must be there before anything can be measured."""
-    files = [f"{build}/reclaimctl", f"{build}/reclaim-worker", f"{build}/bench/bloat", f"{build}/bench/sleeper",
+    files = [f"{build}/reclaimctl", f"{build}/reclaim-worker", f"{build}/reclaimd", f"{build}/bench/bloat", f"{build}/bench/sleeper",
              f"{build}/bench/arenas"]
     lacking = [f"{path}: run 'make bench'" for path in files if not os.access(path, os.X_OK)]
     if not shutil.which("gdb"):

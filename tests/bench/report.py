@@ -97,6 +97,8 @@ def document(row):
 def amount(value, unit):
     if unit == "bytes":
         return f"{value / 1048576:.1f} MiB"
+    if unit == "times":
+        return f"{value:.1f}"
     if value < 1000:
         return f"{value:.0f} us"
     if value < 1000000:

@@ -3,13 +3,17 @@
  * One process among many: it holds some heap and some mappings, and sleeps
  * until its standard input is closed.
  *
- *	sleeper [heap=KIB] [maps=N]
+ *	sleeper [heap=KIB] [maps=N] [fork=N]
+ *
+ * What is held before a fork is shared by all, and counts as each one's own.
  */
 #include <errno.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #define BLOCK 1024
@@ -48,6 +52,21 @@ static int hold_maps(unsigned long n)
 	return 0;
 }
 
+static bool is_child;
+
+/* N of us in all. */
+static int fork_to(unsigned long n)
+{
+	while (n-- > 1 && !is_child) {
+		const pid_t pid = fork();
+
+		if (pid < 0)
+			return -errno;
+		is_child = !pid;
+	}
+	return 0;
+}
+
 static int option_run(const char *arg)
 {
 	static const struct {
@@ -56,6 +75,7 @@ static int option_run(const char *arg)
 	} options[] = {
 		{ "heap=", hold_heap },
 		{ "maps=", hold_maps },
+		{ "fork=", fork_to },
 	};
 
 	for (size_t i = 0; i < sizeof(options) / sizeof(options[0]); i++) {
@@ -81,9 +101,11 @@ int main(int argc, char *argv[])
 		}
 	}
 
-	if (write(STDOUT_FILENO, "r", 1) != 1)
+	if (!is_child && write(STDOUT_FILENO, "r", 1) != 1)
 		return 1;
 	while (read(STDIN_FILENO, &byte, 1) > 0)
+		;
+	while (wait(NULL) > 0)
 		;
 	return 0;
 }

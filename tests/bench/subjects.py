@@ -49,7 +49,7 @@ class Row:
 
     id: str
     title: str
-    unit: str  # "us" or "bytes"
+    unit: str  # "us", "bytes" or "times"
     ours: list
     peer_name: str
     peer: list
