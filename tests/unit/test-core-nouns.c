@@ -381,18 +381,12 @@ static void test_username(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_activity_first),
-		cmocka_unit_test(test_activity_limit),
-		cmocka_unit_test(test_activity_odd_times),
-		cmocka_unit_test(test_activity_discount),
-		cmocka_unit_test(test_memory_bounds),
-		cmocka_unit_test(test_memory_programs),
-		cmocka_unit_test(test_memory_crowd),
-		cmocka_unit_test(test_checks),
-		cmocka_unit_test(test_checks_replaced),
-		cmocka_unit_test(test_look),
-		cmocka_unit_test(test_candidates),
-		cmocka_unit_test(test_candidate_names),
+		cmocka_unit_test(test_activity_first),	   cmocka_unit_test(test_activity_limit),
+		cmocka_unit_test(test_activity_odd_times), cmocka_unit_test(test_activity_discount),
+		cmocka_unit_test(test_memory_bounds),	   cmocka_unit_test(test_memory_programs),
+		cmocka_unit_test(test_memory_crowd),	   cmocka_unit_test(test_checks),
+		cmocka_unit_test(test_checks_replaced),	   cmocka_unit_test(test_look),
+		cmocka_unit_test(test_candidates),	   cmocka_unit_test(test_candidate_names),
 		cmocka_unit_test(test_username),
 	};
 
