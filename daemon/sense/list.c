@@ -86,14 +86,23 @@ static int pids_read(int root, struct pids *ret)
 	return 0;
 }
 
+static int job_read(struct job *job, size_t i)
+{
+	const struct proc_filter *f = job->filter;
+	const pid_t pid = job->pids->v[i];
+
+	if (f->wanted && !f->wanted(pid, f->arg))
+		return 0;
+	return proc_read_filtered(job->root, pid, f, job->depth, &job->procs[i]);
+}
+
 static void *job_work(void *arg)
 {
 	struct job *job = arg;
 	size_t i;
 
 	while ((i = atomic_fetch_add(&job->next, 1)) < job->pids->n)
-		job->results[i] =
-			proc_read_filtered(job->root, job->pids->v[i], job->filter, job->depth, &job->procs[i]);
+		job->results[i] = job_read(job, i);
 	return NULL;
 }
 

@@ -71,6 +71,12 @@ struct proc_filter {
 	uint64_t min_rss, min_anon; /* cheap tests before anything deep is read; unknown is enough */
 	bool kthreads; /* kernel threads too */
 	bool patient; /* by the caller's thread alone: nobody waits, and helpers would only wake processors up */
+	/*
+	 * Of /proc only, where each process costs a read: is this one wanted at all? NULL: yes. Asked for every pid
+	 * of the listing, by several threads at once, but once for each pid.
+	 */
+	bool (*wanted)(pid_t pid, void *arg);
+	void *arg;
 };
 
 /* All processes that pass @filter, by pid. Processes that exit meanwhile are left out. 0 or -errno. */
