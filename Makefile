@@ -104,7 +104,7 @@ ctl_rooms := ctl bus core policy sense base
 d_rooms := bus core policy sense base
 # What sense itself needs.
 sense_libs := -lnl-genl-3 -lnl-3
-ctl_libs := -lsmartcols -lsystemd $(sense_libs)
+ctl_libs := -lsmartcols -lsystemd -lncursesw -ltinfo $(sense_libs)
 d_libs := -lsystemd $(sense_libs)
 worker_rooms := worker remedy inspect inject base
 worker_libs := -ldw -lelf -lseccomp -lcap

@@ -52,7 +52,7 @@ struct verb {
 extern const struct verb verb_ps, verb_explain, verb_regions, verb_trim, verb_doctor, verb_help;
 extern const struct verb verb_config;
 extern const struct verb verb_history, verb_metrics;
-extern const struct verb verb_status, verb_watch;
+extern const struct verb verb_status, verb_watch, verb_top;
 
 /* All verbs and the global options, for help and parsing. */
 extern const struct verb *const ctl_verbs[];

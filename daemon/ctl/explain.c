@@ -105,7 +105,7 @@ static void ask_worker(const struct explain_opts *o, struct explanation *e)
 		return;
 	r = worker_client_path(path, sizeof(path));
 	if (r == 0)
-		r = worker_client_explain(path, &req, -1, &e->answer);
+		r = worker_client_explain(path, &req, e->cancel_fd ? e->cancel_fd : -1, &e->answer);
 	else
 		snprintf(path, sizeof(path), "reclaim-worker");
 	if (r == 0)
@@ -164,6 +164,14 @@ static int look(const struct ctl *ctl, const struct explain_opts *o, pid_t pid, 
 	if (r < 0)
 		snprintf(why, size, "%s", r == -ESRCH ? "no such process" : strerror(-r));
 	return r;
+}
+
+int explanation_read(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct explanation *ret)
+{
+	const struct explain_opts o = { .timeout = { .given = true, .value = timeout_us } };
+	char why[256];
+
+	return look(ctl, &o, pid, ret, why, sizeof(why));
 }
 
 /* What came of the looking: a diagnostic where something is missing, and the exit status. */

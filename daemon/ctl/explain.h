@@ -45,6 +45,7 @@ struct notes {
 };
 
 struct explanation {
+	int cancel_fd; /* set before it is read: once readable, our worker is given up. 0: never */
 	struct proc proc;
 	bool has_regions;
 	struct region_list regions;
@@ -55,6 +56,11 @@ struct explanation {
 	struct notes notes;
 };
 
+/*
+ * Everything that is known of @pid: the kernel's view, and that of a worker, whose failure is in the answer. @ret is
+ * zeroed, or has a cancel_fd; explanation_done() is called whatever came of it. 0, -ESRCH, -errno.
+ */
+int explanation_read(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct explanation *ret) __must_check;
 void explanation_done(struct explanation *e); /* accepts zeroed and finished ones */
 
 /* Are there facts from inside? */

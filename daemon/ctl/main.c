@@ -18,17 +18,8 @@
 #endif
 
 const struct verb *const ctl_verbs[] = {
-	&verb_ps,
-	&verb_explain,
-	&verb_regions,
-	&verb_trim,
-	&verb_config,
-	&verb_history,
-	&verb_metrics,
-	&verb_status,
-	&verb_watch,
-	&verb_doctor,
-	&verb_help,
+	&verb_ps,      &verb_explain, &verb_regions, &verb_trim,  &verb_top,	&verb_config,
+	&verb_history, &verb_metrics, &verb_status,  &verb_watch, &verb_doctor, &verb_help,
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);
 
@@ -174,7 +165,7 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 		return ctl_fail(ctl, CTL_USAGE, "%s: unexpected argument '%s'", v->name,
 				escape_text(args[v->max_args], shown, sizeof(shown)));
 	if (ctl->source_choice == CTL_SOURCE_NETLINK && !v->needs_facts)
-		return ctl_fail(ctl, CTL_USAGE, "%s: --source=netlink is for ps, regions and trim", v->name);
+		return ctl_fail(ctl, CTL_USAGE, "%s: --source=netlink is for ps, regions, top and trim", v->name);
 	if (v->needs_proc) {
 		r = proc = procfs_open_root("/proc");
 		if (r >= 0)

@@ -1,0 +1,236 @@
+/* SPDX-License-Identifier: GPL-2.0-or-later */
+/* What top has workers do, in which order, and how much of it. */
+#include <errno.h>
+#include <stdarg.h>
+#include <string.h>
+
+#include "base/clock.h"
+#include "base/parse.h"
+#include "base/text.h"
+#include "ctl/top.h"
+
+/*
+ * Looks on our own account may take 0.2 % of a CPU, and 60 ms beforehand. What
+ * somebody asked for is paid for too, but not refused.
+ */
+#define BUDGET_PERMILLE 2
+#define BUDGET_MAX_US 60000
+#define DEBT_MAX_US 1000000 /* or who looked at a giant would see nothing else for long */
+#define MESSAGE_US 15000000ull
+#define GLANCES_US 200000
+
+void top_done(struct top *t)
+{
+	if (t->detail.e)
+		explanation_done(t->detail.e);
+	free(t->detail.e);
+	t->detail.e = NULL;
+	top_view_done(&t->view);
+	top_model_done(&t->model);
+	canvas_done(&t->canvas);
+	canvas_done(&t->sheet);
+}
+
+void top_say(struct top *t, enum style style, const char *fmt, ...)
+{
+	va_list ap;
+
+	va_start(ap, fmt);
+	(void)vsnprintf(t->message, sizeof(t->message), fmt, ap);
+	va_end(ap);
+	t->message_style = style;
+	t->message_until_us = clock_us(CLOCK_BOOTTIME) + MESSAGE_US;
+	t->redraw = true;
+}
+
+/* ---------------------------------------------------------------- what to do */
+
+static void budget_fill(struct top *t, uint64_t now_us)
+{
+	const uint64_t passed = MIN(now_us - t->budget_at_us, 3600000000ull);
+
+	if (!t->budget_at_us)
+		t->budget_us = BUDGET_MAX_US;
+	else
+		t->budget_us = MIN(t->budget_us + (int64_t)(passed * BUDGET_PERMILLE / 1000), (int64_t)BUDGET_MAX_US);
+	/* What was too short to count isn't lost. */
+	if (!t->budget_at_us || passed * BUDGET_PERMILLE >= 1000)
+		t->budget_at_us = now_us;
+}
+
+static struct top_proc *queued(const struct top *t)
+{
+	for (size_t i = 0; i < t->model.n; i++)
+		if (t->model.v[i]->given.state == TOP_TRIM_QUEUED)
+			return t->model.v[i];
+	return NULL;
+}
+
+static void begin(struct top *t, enum top_job_kind kind, struct top_proc *p)
+{
+	int r = top_job_start(t->job, kind, p);
+
+	if (r < 0 && r != -EBUSY)
+		top_say(t, STYLE_BAD, "failed to start a thread: %s", strerror(-r));
+}
+
+static void begin_detail(struct top *t)
+{
+	struct top_proc *p = top_model_alive(&t->model, t->detail.pid, t->detail.start_time);
+
+	t->detail.wanted = false;
+	t->detail.gone = !p;
+	if (p)
+		begin(t, TOP_JOB_EXPLAIN, p);
+}
+
+void top_work(struct top *t, uint64_t now_us)
+{
+	struct top_proc *p;
+
+	budget_fill(t, now_us);
+	if (t->job->kind != TOP_JOB_NONE)
+		return;
+	p = queued(t);
+	if (p) {
+		begin(t, p->given.dry ? TOP_JOB_DRY_RUN : TOP_JOB_TRIM, p);
+		p->given.state = t->job->kind == TOP_JOB_NONE ? TOP_TRIM_NONE : TOP_TRIM_RUNNING;
+		t->redraw = true;
+		return;
+	}
+	if (t->detail.wanted) {
+		begin_detail(t);
+		return;
+	}
+	p = t->unlimited || t->budget_us > 0 ? top_model_due(&t->model, now_us) : NULL;
+	if (p)
+		begin(t, TOP_JOB_GLANCE, p);
+}
+
+bool top_work_pending(const struct top *t, uint64_t now_us)
+{
+	return t->job->kind != TOP_JOB_NONE || top_model_due(&t->model, now_us);
+}
+
+/* ---------------------------------------------------------------- what came of it */
+
+/* An explanation holds all that a glance would have told. */
+static void look_from_explanation(struct top *t, struct top_proc *p, const struct explanation *e, uint64_t now_us)
+{
+	if (!explanation_looked(e))
+		return;
+	p->look = (struct top_look){ .seen = TOP_SEEN_INSIDE, .at_us = now_us, .rss = e->proc.rss, .exact = true };
+	p->look.allocator = explain_allocator_name(e->answer.head.allocator);
+	p->look.runtime = explain_runtime_name(e->answer.head.runtime);
+	top_inside_fill(&e->answer.head, &p->look.inside);
+	top_model_recount(&t->model);
+}
+
+static void take_explanation(struct top *t, struct top_proc *p, uint64_t now_us)
+{
+	struct top_detail *d = &t->detail;
+	struct explanation *e = TAKE_PTR(t->job->explanation);
+
+	if (p && e)
+		look_from_explanation(t, p, e, now_us);
+	if (d->pid == t->job->pid && d->start_time == t->job->start_time) {
+		d->gone = !e;
+		/* Of one that has gone, what was known last is of more use than nothing. */
+		if (e) {
+			struct explanation *old = d->e;
+
+			d->e = e;
+			e = old;
+			d->at_us = now_us;
+		}
+	}
+	if (e)
+		explanation_done(e);
+	free(e);
+}
+
+static void say_trim(struct top *t, const struct top_proc *p)
+{
+	const struct top_given *g = &p->given;
+	char comm[300], size[24], stopped[24], reason[WORKER_TEXT_MAX * 4];
+
+	escape_text(p->p.comm, comm, sizeof(comm));
+	escape_text(g->reason, reason, sizeof(reason));
+	if (g->dry && (g->outcome == WORKER_WOULD || g->outcome == WORKER_NOTHING))
+		top_say(t, STYLE_PLAIN, "%d (%s): would give back about %s; nothing was done", p->p.pid, comm,
+			format_size(g->predicted, size, sizeof(size)));
+	else if (g->outcome == WORKER_RECLAIMED)
+		top_say(t, STYLE_GOOD, "%d (%s): %s given back, stopped for %s at most", p->p.pid, comm,
+			format_size(g->freed > 0 ? (uint64_t)g->freed : 0, size, sizeof(size)),
+			format_time_us(g->stopped_us, stopped, sizeof(stopped)));
+	else if (g->outcome == WORKER_NOTHING)
+		top_say(t, STYLE_PLAIN, "%d (%s): nothing to give back%s%.200s", p->p.pid, comm, *reason ? ": " : "",
+			reason);
+	else
+		top_say(t, g->outcome == WORKER_REFUSED ? STYLE_WARN : STYLE_BAD, "%d (%s): %s: %.250s", p->p.pid, comm,
+			g->outcome == WORKER_REFUSED ? "refused" : "failed", reason);
+}
+
+static void take_trim(struct top *t, struct top_proc *p, uint64_t now_us)
+{
+	const struct worker_result *r = &t->job->result;
+
+	if (!p) {
+		top_say(t, STYLE_WARN, "%d has exited meanwhile", t->job->pid);
+		return;
+	}
+	p->given = (struct top_given){
+		.state = TOP_TRIM_DONE,
+		.dry = p->given.dry,
+		.outcome = r->outcome,
+		.freed = r->freed,
+		.stopped_us = r->stopped_us_max,
+		.at_us = now_us,
+	};
+	text_format(p->given.reason, sizeof(p->given.reason), "%s", r->reason);
+	for (uint32_t i = 0; i < r->nsteps; i++)
+		if (r->steps[i].has_predicted)
+			p->given.predicted += MIN(r->steps[i].predicted, UINT64_MAX / 16);
+	if (r->outcome == WORKER_RECLAIMED && r->freed > 0) {
+		t->model.total.given += (uint64_t)r->freed;
+		p->p.rss = r->rss_after;
+		p->p.anon -= MIN(p->p.anon, (uint64_t)r->freed);
+	}
+	/* Seen anew at once, and told what it is now. */
+	if (!p->given.dry)
+		p->look.seen = TOP_SEEN_NEVER;
+	if (t->detail.pid == p->p.pid && t->page == TOP_PAGE_DETAIL)
+		t->detail.wanted = true;
+	top_model_recount(&t->model);
+	say_trim(t, p);
+}
+
+void top_work_take(struct top *t, uint64_t now_us)
+{
+	const enum top_job_kind kind = top_job_take(t->job);
+	struct top_proc *p;
+
+	if (kind == TOP_JOB_NONE)
+		return;
+	p = top_model_find(&t->model, t->job->pid, t->job->start_time);
+	if (!t->unlimited)
+		t->budget_us =
+			MAX(t->budget_us - (int64_t)MIN(t->job->cpu_us, (uint64_t)DEBT_MAX_US), (int64_t)-DEBT_MAX_US);
+	if (*t->job->why)
+		top_say(t, STYLE_BAD, "%.380s", t->job->why);
+	if (kind == TOP_JOB_EXPLAIN) {
+		take_explanation(t, p, now_us);
+	} else if (kind == TOP_JOB_TRIM || kind == TOP_JOB_DRY_RUN) {
+		take_trim(t, p, now_us);
+	} else if (p) {
+		p->look = t->job->look;
+		p->look.at_us = now_us;
+		p->look.rss = p->p.rss;
+		top_model_recount(&t->model);
+	}
+	/* Many glances come one after another, and each by itself isn't worth a drawing. */
+	if (kind != TOP_JOB_GLANCE)
+		t->redraw_at_us = now_us;
+	else if (!t->redraw_at_us)
+		t->redraw_at_us = now_us + GLANCES_US;
+}
