@@ -144,6 +144,7 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(LIBEXECDIR),755,$(filter %/reclaim-worker,$(programs))) \
 	    $(call to,$(DOCDIR),644,$(docs)) \
 	    $(call to,$(DOCDIR)/monitoring,644,$(wildcard Documentation/monitoring/*)) \
+	    $(call to,$(DOCDIR)/examples,644,$(wildcard Documentation/examples/*)) \
 	    $(foreach m,$(man_pages),$(call to,$(MANDIR)/man$(patsubst .%,%,$(suffix $m)),644,$m)) \
 	    $(foreach c,$(filter %.bash,$(completions)),$c:$(BASHDIR)/reclaimctl:644) \
 	    $(foreach c,$(filter %.zsh,$(completions)),$c:$(ZSHDIR)/_reclaimctl:644) \
@@ -155,15 +156,15 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(IFACEDIR),644,$(wildcard Documentation/dbus/*.xml)) \
 	    $(call to,$(POLKITDIR),644,$(wildcard daemon/units/*.policy)))
 # Folders that are ours alone, each after those in it.
-own_folders = $(DOCDIR)/monitoring $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
+own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
 
 # ---------------------------------------------------------------- targets
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
-	demo bench kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
-	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs install uninstall clean help FORCE
+	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
+	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -264,6 +265,12 @@ dkms-untree: ## remove that again
 	rm -rf $(DESTDIR)/usr/src/reclaim-$(VERSION)
 	rm -f $(DESTDIR)$(MODULESLOADDIR)/reclaim.conf
 
+deb: setup-deb ## Debian packages, build/deb/*.deb
+	@scripts/deb
+
+deb-check: setup-check setup-deb ## try them: chroots of Debian 12 and 13, DKMS, a machine with systemd (needs the mirror)
+	@scripts/check deb
+
 clean: ## remove build/
 	rm -rf build
 
@@ -279,6 +286,7 @@ setup-vm: ; @$(SETUP) vm
 setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
 setup-docs: ; @$(SETUP) docs
+setup-deb: ; @$(SETUP) deb
 
 # ---------------------------------------------------------------- rules
 

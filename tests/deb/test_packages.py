@@ -1,0 +1,77 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""What is built: the same each time, with nothing that lintian has to say, all of it in some package."""
+
+import hashlib
+import os
+import subprocess
+import tempfile
+from pathlib import Path
+
+import judge
+from conftest import build
+
+# Two machines, as far as one can be two
+ELSEWHERE = ["unshare", "--uts", "sh", "-c", "hostname elsewhere; umask 077; exec \"$@\"", "elsewhere",
+             "env", "TZ=Pacific/Kiritimati", "LANG=de_DE.UTF-8", "LC_ALL=C.UTF-8", "HOME=/nonexistent", "USER=somebody"]
+
+
+def sums(folder):
+    return {p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in folder.iterdir()
+            if p.name.endswith((".deb", ".dsc", ".tar.xz"))}
+
+
+def contents(deb):
+    """[(mode and owner, path)] of a package"""
+    out = subprocess.run(["dpkg-deb", "-c", deb], check=True, text=True, stdout=subprocess.PIPE).stdout
+    return [(line.split()[0] + " " + line.split()[1], line.split(None, 5)[5]) for line in out.splitlines()]
+
+
+def test_reproducible(debs):
+    """Another place, name of the machine, time zone, language, umask and home"""
+    with tempfile.TemporaryDirectory(prefix="somewhere-else-") as folder:
+        again = build(Path(folder) / "deb", "--no-check", how=ELSEWHERE)
+        assert sums(debs) == sums(again)
+    names = [n.split("_")[0] for n in sums(debs)]
+    assert {"reclaimd", "reclaim-dkms", "reclaim-doc"} <= set(names) and len(names) >= 5
+
+
+def test_lintian(debs):
+    """Down to what is pedantic; each override in scripts/debian has its reason."""
+    changes, = debs.glob("*.changes")
+    done = subprocess.run(["lintian", "--allow-root", "--display-info", "--pedantic", "--show-overrides",
+                           "--fail-on=error,warning,info,pedantic", changes], check=False, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    assert done.returncode == 0, done.stdout
+
+
+def test_everything_is_packed(debs):
+    """What make install and make dkms-tree make, with nothing left out, in one package each"""
+    names = [path for deb in debs.glob("*.deb") if "-dbgsym" not in deb.name
+             for _, path in contents(deb) if not path.endswith("/")]
+    assert len(names) == len(set(names))
+    for unit in (judge.TOP / "daemon/units").glob("*.in"):
+        assert [n for n in names if n.endswith(f"/systemd/system/{unit.stem}")], unit
+    for page in (judge.TOP / "Documentation/man").glob("*.rst"):
+        assert [n for n in names if n.endswith(f"/{page.stem}.gz")], page
+    for place in ("/usr/bin/reclaimctl", "/usr/sbin/reclaimd", "/usr/libexec/reclaim/reclaim-worker",
+                  "/usr/share/dbus-1/system.d/org.reclaim1.conf", "/usr/lib/reclaim/reclaimd.conf",
+                  "/usr/share/doc/reclaimd/operations.rst", "/usr/share/doc/reclaimd/README.md"):
+        assert f".{place}" in names
+    assert not [n for n in names if "/usr/local/" in n or "/COPYING" in n]
+
+
+def test_nobody_else_may_write(debs):
+    for deb in debs.glob("*.deb"):
+        for mode, path in contents(deb):
+            assert mode.split()[1] == "root/root", (deb, path)
+            assert mode[0] == "l" or (mode[5] != "w" and mode[8] != "w"), (deb, path, mode)
+            assert "s" not in mode.split()[0], (deb, path, mode)
+
+
+def test_ours_are_linked_with_shared_libraries(debs):
+    """An update of libelf must reach what parses others' files."""
+    with tempfile.TemporaryDirectory() as folder:
+        subprocess.run(["dpkg-deb", "-x", next(debs.glob("reclaimd_*.deb")), folder], check=True)
+        worker = os.path.join(folder, "usr/libexec/reclaim/reclaim-worker")
+        needed = subprocess.run(["objdump", "-p", worker], check=True, text=True, stdout=subprocess.PIPE).stdout
+        assert "libelf.so.1" in needed and "libdw.so.1" in needed
