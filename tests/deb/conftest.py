@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Packages that scripts/deb builds, and systems to try them in. These tests need root and the mirror."""
 
+import os
 import shutil
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -31,6 +33,9 @@ def debs():
 
 @pytest.fixture(scope="session")
 def older():
+    """RECLAIM_DEB_OLDER names a folder that has them from another run."""
+    if "RECLAIM_DEB_OLDER" in os.environ:
+        return Path(os.environ["RECLAIM_DEB_OLDER"])
     return build(OUT / "deb-older", f"--version={OLD}", "--no-check")
 
 
@@ -40,9 +45,8 @@ class Box:
     def __init__(self, suite, packages):
         self.suite = suite
         base = OUT / "chroot" / "-".join(["deb", suite, *packages[:1]])
-        self.dir = base.with_name(base.name + "-run")
+        self.dir = base.with_name(f"{base.name}-run-{os.getpid()}")
         subprocess.run([TOOL, "create", suite, base, *packages], check=True)
-        subprocess.run([TOOL, "remove", self.dir], check=True)
         subprocess.run(["cp", "-a", base, self.dir], check=True)
         self.run("apt-get", "-qq", "-o", "Acquire::Retries=3", "-o", "Acquire::Check-Valid-Until=false", "update")
 
