@@ -98,7 +98,7 @@ static void lease_release(struct lease *l)
 		if (r == 0 && EVENT(status) == PTRACE_EVENT_STOP)
 			inject_let_go(inj);
 		else if (r == 0 && (r = inject_handle_stop(inj, status)) == 1)
-			r = 0;
+			r = trace_interrupt(inj->tid); /* any other stop has made the kernel forget it */
 	}
 	/*
 	 * -ETIMEDOUT: the stop will come, and then only our end frees it. The
@@ -326,7 +326,7 @@ static int lease_stop_in_wait(struct lease *l, struct user_regs_struct *ret)
 		if (r == 0)
 			return -ETIME;
 		if (r == 1)
-			r = 0;
+			r = trace_interrupt(l->inj->tid);
 	}
 	if (r < 0)
 		return r;

@@ -120,8 +120,18 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 			inject_release(inj, NULL, 0);
 			return -EBUSY;
 		}
-		/* An event, or a signal on its way: it is the program's, pass it on and wait for ours. */
+		if (EVENT(status) == PTRACE_EVENT_EXEC) {
+			/* What is known is of the program that it was. */
+			inject_release(inj, NULL, 0);
+			return -ESRCH;
+		}
+		/*
+		 * A signal on its way: it is the program's, pass it on and wait for ours. Any stop
+		 * makes the kernel forget that it was asked for another (ptrace_stop(), JOBCTL_TRAP_STOP).
+		 */
 		r = trace_cont(inj->tid, EVENT(status) ? 0 : WSTOPSIG(status));
+		if (r == 0)
+			r = trace_interrupt(inj->tid);
 		if (r < 0)
 			return r;
 	}
