@@ -162,7 +162,7 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture matrix soak fault-check fuzz lint format gen gen-check docs \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix soak fault-check fuzz lint format gen gen-check docs \
 	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
 	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb install uninstall clean help FORCE
 
@@ -215,8 +215,12 @@ vm-systemd: setup-vm all ## install into a Debian 13 with systemd, in qemu, and 
 
 vm-tests: $(vm_tests) $(filter %/reclaimctl,$(programs)) ## build what vm runs
 
-soak: setup-check ## the long torture, 10,000 trims for each kind of target (hours)
-	@scripts/check soak
+hostile: setup-check ## targets that lie, hang, storm and strike back; RECLAIM_TORTURE_SEED=N repeats a run
+	@RECLAIM_HOSTILE='$(or $(RECLAIM_HOSTILE),whole)' scripts/check hostile
+
+HOURS ?= 0
+soak: setup-check ## the long torture, 10,000 trims for each kind of target, and the long hostile ones; HOURS=N: again and again
+	@RECLAIM_SOAK_HOURS='$(HOURS)' scripts/check soak
 
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault

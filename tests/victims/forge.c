@@ -349,14 +349,14 @@ static void *scribble(void *arg)
 {
 	uint64_t s = seed * 0x9e3779b97f4a7c15ull + 1, *lo = (uint64_t *)heap.a, *arena = (uint64_t *)heap.main;
 	const struct chunk keep[2] = { *heap.a, *heap.b };
-	const uint64_t top = *heap.top;
+	const uint64_t top = *heap.top, room = (uint64_t)((uint64_t *)sbrk(0) - lo);
 
 	(void)arg;
 	for (;;) {
 		uint64_t r = rnd(&s);
 
 		if (r % 4 == 0)
-			lo[rnd(&s) % (4 * LARGE / 8)] = r % 3 ? rnd(&s) : (uint64_t)heap.a + rnd(&s) % LARGE / 16 * 16;
+			lo[rnd(&s) % (room < 4 * LARGE / 8 ? room : 4 * LARGE / 8)] = r % 3 ? rnd(&s) : (uint64_t)heap.a + rnd(&s) % LARGE / 16 * 16;
 		else if (r % 4 == 1)
 			arena[TOP_OFFSET / 8 + rnd(&s) % 64] = rnd(&s) >> r % 60;
 		else if (r % 4 == 2)
@@ -515,14 +515,14 @@ int main(int argc, char **argv)
 		{ "stack", how_stack },
 	};
 	const char *how = opt(argc, argv, "how", "none");
-	static struct block *keep[16];
+	static struct block *keep[4096];
 
 	vstat_open(argc, argv);
 	file = opt(argc, argv, "file", argv[0]);
 	seed = (unsigned int)opt_num(argc, argv, "seed", 1);
 	count = opt_num(argc, argv, "count", 8000);
 	offset = (off_t)opt_num(argc, argv, "offset", 0);
-	bloat_make(opt_num(argc, argv, "kib", 4096), keep, 16);
+	bloat_make(opt_num(argc, argv, "kib", 4096), keep, 4096);
 	heap_find();
 	place = place_named(opt(argc, argv, "place", "unmapped"));
 	for (unsigned int i = 0; i < sizeof(hows) / sizeof(hows[0]); i++) {
