@@ -7,6 +7,7 @@ EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
 PHDR = struct.Struct("<IIQQQQQQ")
 SHDR = struct.Struct("<IIQQQQIIQQ")
 SYM = struct.Struct("<IBBHQQ")
+HEAD = "ident type machine version entry phoff shoff flags ehsize phentsize phnum shentsize shnum shstrndx".split()
 FIELDS = "name type flags addr offset size link info align entsize".split()
 PT_LOAD, PT_NOTE, PT_TLS = 1, 4, 7
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_DYNSYM, SHT_GNU_HASH = 2, 3, 4, 7, 11, 0x6FFFFFF6
@@ -18,8 +19,7 @@ class Elf:
         self.data = bytearray(data)
 
     def head(self, **change):
-        names = "ident type machine version entry phoff shoff flags ehsize phentsize phnum shentsize shnum shstrndx".split()
-        h = dict(zip(names, EHDR.unpack_from(self.data)))
+        h = dict(zip(HEAD, EHDR.unpack_from(self.data)))
         h.update(change)
         if change:
             EHDR.pack_into(self.data, 0, *h.values())

@@ -4,10 +4,11 @@
 
 usage: fusefs.py [--other] [--sync] SOURCE MOUNTPOINT PROGRAM ARGUMENT...
 
-Mounts itself, starts PROGRAM ("{}" is the file) and writes its pid. Commands on stdin: "hang WORD...", from then on
-requests of these kinds get no answer (read, open, getattr, lookup, all) and nothing that was read before is
-remembered; "held", which says how many wait. At the end of stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what
-root needs. --sync: pages are read in calls that wait inside of the file system instead of for a locked page.
+Mounts itself, starts PROGRAM ("{}" is the file) and writes its pid. Commands on stdin: "hang WORD...", from
+then on requests of these kinds get no answer (read, open, getattr, lookup, all) and nothing that was read before
+is remembered; "held", which says how many wait. At the end of stdin it ends, and the kernel fails whatever waits.
+--other lets other users in, which is what root needs. --sync: pages are read in calls that wait inside of the
+file system instead of for a locked page.
 """
 
 import ctypes

@@ -104,7 +104,7 @@ def look(verdict, pid, timeout=1.0, late=LATE):
     assert not CONTROL.search(a.err.rstrip("\n")) and a.err.count("\n") <= 1, a.err
     if a.rc in (0, 3):
         assert a.doc["pid"] == pid
-    verdict.say(f"explain {'gives facts' if a.rc == 0 and not a.doc['reason'] else (a.doc['reason'] if a.rc == 0 else a.err.split(': ', 1)[1].strip())}")
+    verdict.say(f"explain {(a.doc['reason'] or 'gives facts') if a.rc == 0 else a.err.split(': ', 1)[1].strip()}")
     return a
 
 

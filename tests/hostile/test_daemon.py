@@ -55,13 +55,15 @@ def asked(daemon):
     return time.monotonic() - began
 
 
+def done(daemon, pid):
+    return sum(r.reason == "reclaimed" for r in daemon.records("action", pid))
+
+
 def served(daemon, good, rounds, slowest):
     """Each good one is acted on once more, @rounds times, while the daemon answers."""
     for n in range(1, rounds + 1):
         for v in good:
-            daemon.wait(f"action {n} on a good one",
-                        lambda v=v, n=n: len([r for r in daemon.records("action", v.pid) if r.reason == "reclaimed"]) >= n,
-                        timeout=40)
+            daemon.wait(f"action {n} on a good one", lambda v=v, n=n: done(daemon, v.pid) >= n, timeout=40)
             slowest[0] = max(slowest[0], asked(daemon))
             v.command("again")
 

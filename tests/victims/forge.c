@@ -6,18 +6,12 @@
  * the pointer leads, by --place=NAME. It never allocates again, and is judged
  * by its registers and mask only.
  */
-#include <linux/userfaultfd.h>
 #include <pthread.h>
-#include <sys/ioctl.h>
-#include <sys/stat.h>
 
 #include "victim.h"
 
-#ifndef UFFD_USER_MODE_ONLY
-#define UFFD_USER_MODE_ONLY 1
-#endif
+#include "forge-place.h"
 
-#define MIB (1ul << 20)
 #define LARGE 70000 /* beyond tcache and fast bins, below the threshold of mmap */
 #define NEXT_MAX 4096
 /* glibc 2.27 and later, as far as it is needed here: malloc_state.top is what bin 1 begins at, and its offset. */
@@ -37,7 +31,6 @@ static struct {
 } heap;
 
 static uint64_t place; /* where wild pointers lead */
-static const char *file;
 static unsigned int seed;
 static size_t count; /* of libraries, */
 static off_t offset; /* and what is mapped of them */
@@ -90,75 +83,6 @@ static void next_find(void)
 static uint64_t *system_mem(uint64_t *next)
 {
 	return next + 3;
-}
-
-static void *map_anon(size_t size)
-{
-	void *p = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
-
-	if (p == MAP_FAILED)
-		die("mmap");
-	return p;
-}
-
-/* Pages whose faults nobody ever resolves. */
-static void *map_unresolved(size_t size)
-{
-	long fd = syscall(SYS_userfaultfd, O_CLOEXEC);
-	struct uffdio_api api = { .api = UFFD_API };
-	struct uffdio_register reg = { .mode = UFFDIO_REGISTER_MODE_MISSING };
-	void *p = map_anon(size);
-
-	if (fd < 0)
-		fd = syscall(SYS_userfaultfd, O_CLOEXEC | UFFD_USER_MODE_ONLY);
-	/* The last pages are there: a stack begins in them. */
-	memset((char *)p + size - 2 * 4096, 0, 2 * 4096);
-	reg.range.start = (uintptr_t)p;
-	reg.range.len = size;
-	if (fd < 0 || ioctl((int)fd, UFFDIO_API, &api) || ioctl((int)fd, UFFDIO_REGISTER, &reg))
-		die("userfaultfd");
-	return p;
-}
-
-static void *map_file(int prot)
-{
-	int fd = open(file, O_RDONLY | O_CLOEXEC);
-	struct stat st;
-	void *p;
-
-	if (fd < 0 || fstat(fd, &st))
-		die(file);
-	p = mmap(NULL, (size_t)st.st_size, prot, MAP_PRIVATE, fd, 0);
-	if (p == MAP_FAILED)
-		die("mmap of the file");
-	return p;
-}
-
-static uint64_t place_named(const char *name)
-{
-	static const struct {
-		const char *name;
-		uint64_t addr;
-	} places[] = {
-		{ "null", 0 },
-		{ "low", 0x10 },
-		{ "unmapped", 0x10000 },
-		{ "odd", 0x7fffdeadbee1 },
-		{ "highest", 0x7ffffffff000 },
-		{ "noncanonical", 0x0080000000000000 },
-		{ "kernel", 0xffff888000000000 },
-		{ "last", 0xfffffffffffffff0 },
-	};
-
-	for (unsigned int i = 0; i < sizeof(places) / sizeof(places[0]); i++)
-		if (!strcmp(places[i].name, name))
-			return places[i].addr;
-	if (!strcmp(name, "unresolved"))
-		return (uint64_t)map_unresolved(16 * MIB) + 4096;
-	if (!strcmp(name, "file"))
-		return (uint64_t)map_file(PROT_READ | PROT_WRITE) + 4096 * 64;
-	die("no such place");
-	return 0;
 }
 
 /* --- forged structures ------------------------------------------------------------------------ */
@@ -356,7 +280,8 @@ static void *scribble(void *arg)
 		uint64_t r = rnd(&s);
 
 		if (r % 4 == 0)
-			lo[rnd(&s) % (room < 4 * LARGE / 8 ? room : 4 * LARGE / 8)] = r % 3 ? rnd(&s) : (uint64_t)heap.a + rnd(&s) % LARGE / 16 * 16;
+			lo[rnd(&s) % (room < 4 * LARGE / 8 ? room : 4 * LARGE / 8)] =
+				r % 3 ? rnd(&s) : (uint64_t)heap.a + rnd(&s) % LARGE / 16 * 16;
 		else if (r % 4 == 1)
 			arena[TOP_OFFSET / 8 + rnd(&s) % 64] = rnd(&s) >> r % 60;
 		else if (r % 4 == 2)
@@ -408,7 +333,8 @@ static void *remap(void *arg)
 			fd = open(file, O_RDONLY | O_CLOEXEC);
 			/* fall through */
 		default:
-			mmap(at, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0), fd, 0);
+			mmap(at, len, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_FIXED | (fd < 0 ? MAP_ANONYMOUS : 0), fd,
+			     0);
 			if (fd >= 0)
 				close(fd);
 		}
@@ -501,17 +427,28 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*fn)(void);
 	} hows[] = {
-		{ "none", how_none },		  { "bin-place", how_bin_place },
-		{ "bin-cycle", how_bin_cycle },	  { "top-place", how_top_place },
-		{ "top-size", how_top_size },	  { "size-zero", how_size_zero },
-		{ "size-wraps", how_size_wraps }, { "overlap", how_overlap },
-		{ "arena-place", how_arena_place }, { "arena-many", how_arena_many },
-		{ "arena-cycle", how_arena_cycle }, { "system-mem", how_system_mem },
-		{ "heap-cycle", how_heap_cycle }, { "cache-cycle", how_cache_cycle },
-		{ "cache-place", how_cache_place }, { "millions", how_millions },
-		{ "huge-block", how_huge_block }, { "scribble", how_scribble },
-		{ "remap", how_remap },		  { "mappings", how_mappings },
-		{ "modules", how_modules },	  { "sparse", how_sparse },
+		{ "none", how_none },
+		{ "bin-place", how_bin_place },
+		{ "bin-cycle", how_bin_cycle },
+		{ "top-place", how_top_place },
+		{ "top-size", how_top_size },
+		{ "size-zero", how_size_zero },
+		{ "size-wraps", how_size_wraps },
+		{ "overlap", how_overlap },
+		{ "arena-place", how_arena_place },
+		{ "arena-many", how_arena_many },
+		{ "arena-cycle", how_arena_cycle },
+		{ "system-mem", how_system_mem },
+		{ "heap-cycle", how_heap_cycle },
+		{ "cache-cycle", how_cache_cycle },
+		{ "cache-place", how_cache_place },
+		{ "millions", how_millions },
+		{ "huge-block", how_huge_block },
+		{ "scribble", how_scribble },
+		{ "remap", how_remap },
+		{ "mappings", how_mappings },
+		{ "modules", how_modules },
+		{ "sparse", how_sparse },
 		{ "stack", how_stack },
 	};
 	const char *how = opt(argc, argv, "how", "none");

@@ -309,7 +309,7 @@ static void how_seccomp(void)
 		const char *name;
 		uint32_t answer;
 	} answers[] = {
-		{ "allow", SECCOMP_RET_ALLOW }, { "errno", SECCOMP_RET_ERRNO | EPERM },
+		{ "allow", SECCOMP_RET_ALLOW },	      { "errno", SECCOMP_RET_ERRNO | EPERM },
 		{ "kill", SECCOMP_RET_KILL_PROCESS }, { "trap", SECCOMP_RET_TRAP },
 		{ "notify", SECCOMP_RET_USER_NOTIF }, { "trace", SECCOMP_RET_TRACE },
 		{ "log", SECCOMP_RET_LOG },
@@ -387,11 +387,21 @@ int main(int argc, char **argv)
 		const char *name;
 		void (*fn)(void);
 	} hows[] = {
-		{ "threads", how_threads }, { "many", how_many },	{ "idle", how_idle },
-		{ "execs", how_execs },	    { "exec-thread", how_exec_thread }, { "forks", how_forks },
-		{ "traced", how_traced },   { "tracer", how_tracer },	{ "strike-back", how_strike_back },
-		{ "prctl", how_prctl },	    { "mdwe", how_mdwe },	{ "setuid", how_setuid },
-		{ "names", how_names },	    { "seccomp", how_seccomp },	{ "reuse", how_reuse },
+		{ "threads", how_threads },
+		{ "many", how_many },
+		{ "idle", how_idle },
+		{ "execs", how_execs },
+		{ "exec-thread", how_exec_thread },
+		{ "forks", how_forks },
+		{ "traced", how_traced },
+		{ "tracer", how_tracer },
+		{ "strike-back", how_strike_back },
+		{ "prctl", how_prctl },
+		{ "mdwe", how_mdwe },
+		{ "setuid", how_setuid },
+		{ "names", how_names },
+		{ "seccomp", how_seccomp },
+		{ "reuse", how_reuse },
 	};
 	const char *how = opt(argc, argv, "how", "idle");
 
