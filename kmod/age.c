@@ -3,6 +3,7 @@
 #include <linux/pgtable.h>
 #include <linux/sched.h>
 #include <linux/slab.h>
+#include <linux/string.h>
 
 #include "age.h"
 #include "tunable.h"
@@ -99,19 +100,18 @@ void reclaim_ages_sweep(struct reclaim_ages *ages)
 	}
 }
 
-unsigned int reclaim_age_bucket(u8 age)
+void reclaim_ages_reset(struct reclaim_ages *ages, unsigned long start, unsigned long end)
 {
-	return fls(age);
-}
+	unsigned long index, first = start >> PMD_SHIFT, last = (end - 1) >> PMD_SHIFT;
+	struct reclaim_age_chunk *chunk;
 
-unsigned int reclaim_age_bucket_start(unsigned int bucket)
-{
-	return bucket ? 1U << (bucket - 1) : 0;
-}
+	xa_for_each_range(&ages->chunks, index, chunk, first, last) {
+		u8 *from = index == first ? reclaim_age_slot(chunk, start) : chunk->age;
+		u8 *to = index == last ? reclaim_age_slot(chunk, end - 1) : chunk->age + reclaim_age_slots(chunk) - 1;
 
-u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed)
-{
-	return accessed ? 0 : min_t(unsigned int, age + ticks, RECLAIM_AGE_MAX);
+		memset(from, RECLAIM_AGE_RESET, to - from + 1);
+		cond_resched();
+	}
 }
 
 /* What an age can't count up to is taken for idle when it is as old as one can be. */

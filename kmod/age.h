@@ -3,17 +3,22 @@
  * For how many intervals of the sampler each piece (granule) of an address
  * space has been idle: a byte for each, in chunks of one PMD's range.
  *
- * Only the sampler writes. Others read under RCU.
+ * Only the sampler writes, and who has them begin anew: both under the lock of
+ * its target. Others read under RCU.
  */
 #ifndef RECLAIM_AGE_H
 #define RECLAIM_AGE_H
 
+#include <linux/bitops.h>
+#include <linux/minmax.h>
 #include <linux/pgtable.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
-#define RECLAIM_AGE_MAX 255
-/* 0; 1; 2 to 3; 4 to 7; and so on. The last one holds 255 too, which means that or more. */
+#define RECLAIM_AGE_MAX 254
+/* Begun anew since the last walk: the next one takes it for accessed. */
+#define RECLAIM_AGE_RESET 255
+/* 0; 1; 2 to 3; 4 to 7; and so on. The last one's 254 means that or more. */
 #define RECLAIM_AGE_BUCKETS 9
 
 struct reclaim_age_chunk {
@@ -41,6 +46,8 @@ struct reclaim_age_chunk *reclaim_ages_find(struct reclaim_ages *ages, unsigned 
 struct reclaim_age_chunk *reclaim_ages_get(struct reclaim_ages *ages, unsigned long addr);
 /* After a whole walk: chunks that it found empty go. */
 void reclaim_ages_sweep(struct reclaim_ages *ages);
+/* Whatever has a part in @start to @end begins anew. */
+void reclaim_ages_reset(struct reclaim_ages *ages, unsigned long start, unsigned long end);
 
 static inline u8 *reclaim_age_slot(struct reclaim_age_chunk *chunk, unsigned long addr)
 {
@@ -54,9 +61,22 @@ static inline size_t reclaim_age_slots(const struct reclaim_age_chunk *chunk)
 
 /* The age from which on something is idle for @ms. */
 unsigned int reclaim_age_ticks(unsigned int ms, unsigned int interval_ms);
-unsigned int reclaim_age_bucket(u8 age);
-unsigned int reclaim_age_bucket_start(unsigned int bucket); /* its smallest age */
+
+static inline unsigned int reclaim_age_bucket(u8 age)
+{
+	return fls(age);
+}
+
+/* Its smallest age */
+static inline unsigned int reclaim_age_bucket_start(unsigned int bucket)
+{
+	return bucket ? 1U << (bucket - 1) : 0;
+}
+
 /* The age after a look @ticks later that saw no sign of access, or saw one. */
-u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed);
+static inline u8 reclaim_age_next(u8 age, unsigned int ticks, bool accessed)
+{
+	return accessed || age == RECLAIM_AGE_RESET ? 0 : min_t(unsigned int, age + ticks, RECLAIM_AGE_MAX);
+}
 
 #endif

@@ -6,8 +6,6 @@
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
 
-#include <uapi/linux/reclaim.h>
-
 #include "facts.h"
 #include "target.h"
 #include "tunable.h"
@@ -62,18 +60,14 @@ static int sample_now(struct mm_struct *mm, struct reclaim_target *t, struct rec
 	return 0;
 }
 
-/* What is at hand without walking. The coarse clock may be behind, but where the other is slow, nothing is slower. */
-static void facts_collect(struct task_struct *task, pid_t pid, struct mm_struct *mm, struct reclaim_target *t,
-			  struct reclaim_facts *ret)
+/* What is at hand without walking. */
+static void facts_collect(struct task_struct *task, pid_t pid, struct mm_struct *mm, struct reclaim_facts *ret)
 {
-	u64 now = ktime_get_coarse_ns();
+	u64 now = ret->now_ns;
 
-	reclaim_process_read(task, pid, &ret->process);
+	reclaim_process_read(task, pid, ret->fields & RECLAIM_PROC_FIELDS_WHO, &ret->process);
 	reclaim_counters_read(mm, true, &ret->counters);
-	if (t)
-		reclaim_target_get_summary(t, &ret->sample);
-	else
-		ret->sample = (struct reclaim_summary){};
+	reclaim_target_find_summary(mm, &ret->sample);
 	ret->age_ms = now > ret->sample.valid_ns ? div_u64(now - ret->sample.valid_ns, NSEC_PER_MSEC) : 0;
 	ret->sampling = sampling_of(mm, &ret->counters, &ret->sample);
 }
@@ -87,12 +81,13 @@ int reclaim_facts_read(struct task_struct *task, pid_t pid, bool fresh, struct r
 	if (!mm)
 		return -ESRCH;
 
-	t = reclaim_target_find(mm);
-	facts_collect(task, pid, mm, t, ret);
-	if (fresh)
+	facts_collect(task, pid, mm, ret);
+	if (fresh) {
+		t = reclaim_target_find(mm);
 		err = sample_now(mm, t, ret);
-	if (t)
-		reclaim_target_put(t);
+		if (t)
+			reclaim_target_put(t);
+	}
 	mmdrop(mm);
 	return err;
 }

@@ -11,11 +11,14 @@
 
 #include <uapi/linux/reclaim.h>
 
+/* Common nested types */
+extern const struct nla_policy reclaim_range_nl_policy[RECLAIM_A_RANGE_END + 1];
+
 /* Global operation policy for reclaim */
-extern const struct nla_policy reclaim_nl_policy[RECLAIM_A_FRESH + 1];
+extern const struct nla_policy reclaim_nl_policy[RECLAIM_A_RANGE + 1];
 
 /* Ops table for reclaim */
-extern const struct genl_small_ops reclaim_nl_ops[3];
+extern const struct genl_small_ops reclaim_nl_ops[4];
 
 int reclaim_nl_proc_get_doit(struct sk_buff *skb, struct genl_info *info);
 int reclaim_nl_proc_get_dumpit(struct sk_buff *skb,
@@ -23,6 +26,7 @@ int reclaim_nl_proc_get_dumpit(struct sk_buff *skb,
 int reclaim_nl_region_get_dumpit(struct sk_buff *skb,
 				 struct netlink_callback *cb);
 int reclaim_nl_age_get_doit(struct sk_buff *skb, struct genl_info *info);
+int reclaim_nl_age_reset_doit(struct sk_buff *skb, struct genl_info *info);
 
 enum {
 	RECLAIM_NLGRP_BLOAT,

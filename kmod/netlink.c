@@ -2,7 +2,7 @@
 #include <linux/capability.h>
 #include <linux/cred.h>
 #include <linux/ktime.h>
-#include <linux/math64.h>
+#include <linux/mutex.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -35,7 +35,7 @@ static int check_request(struct sk_buff *skb, struct nlattr **attrs, u64 allowed
 		NL_SET_ERR_MSG(extack, "needs CAP_SYS_PTRACE in the initial user namespace");
 		return -EPERM;
 	}
-	for (i = 0; attrs && i <= RECLAIM_A_FRESH; i++) {
+	for (i = 0; attrs && i < ARRAY_SIZE(reclaim_nl_policy); i++) {
 		if (attrs[i] && !(allowed & BIT_ULL(i))) {
 			NL_SET_ERR_MSG_ATTR(extack, attrs[i], "not an attribute of this operation's requests");
 			return -EINVAL;
@@ -85,17 +85,22 @@ static int explain(int err, struct netlink_ext_ack *extack)
 
 /* ---- proc-get */
 
+static u32 requested_fields(struct nlattr **attrs)
+{
+	return attrs && attrs[RECLAIM_A_FIELDS] ? nla_get_u32(attrs[RECLAIM_A_FIELDS]) : RECLAIM_FACTS_ALL;
+}
+
 int reclaim_nl_proc_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
 	struct netlink_ext_ack *extack = info->extack;
-	struct reclaim_facts facts;
+	struct reclaim_facts facts = { .fields = requested_fields(info->attrs), .now_ns = ktime_get_ns() };
 	struct task_struct *task;
 	struct sk_buff *reply;
 	void *hdr;
 	int err;
 
 	err = check_request(skb, info->attrs, BIT_ULL(RECLAIM_A_PID) | BIT_ULL(RECLAIM_A_START_TIME) |
-			    BIT_ULL(RECLAIM_A_FRESH), extack);
+			    BIT_ULL(RECLAIM_A_FRESH) | BIT_ULL(RECLAIM_A_FIELDS), extack);
 	if (err)
 		return err;
 	task = requested_task(info->attrs, extack);
@@ -145,21 +150,25 @@ static int proc_fill(struct sk_buff *skb, struct netlink_callback *cb, const str
 }
 
 /* One process of a dump. Those that aren't wanted, and those that have just gone, are none. */
-static int proc_dump_one(struct sk_buff *skb, struct netlink_callback *cb, struct task_struct *task, pid_t pid)
+static int proc_dump_one(struct sk_buff *skb, struct netlink_callback *cb, struct task_struct *task, pid_t pid,
+			 struct reclaim_facts *facts)
 {
 	struct nlattr **attrs = genl_info_dump(cb)->attrs;
 	u64 min_anon = attrs && attrs[RECLAIM_A_MIN_ANON] ? nla_get_u64(attrs[RECLAIM_A_MIN_ANON]) : 0;
-	struct reclaim_facts facts;
+	bool fresh = attrs && attrs[RECLAIM_A_FRESH];
 	int err;
 
 	if (!proc_wanted(attrs, task))
 		return 0;
 	if (min_anon && reclaim_facts_size(task) < min_anon)
 		return 0;
-	err = reclaim_facts_read(task, pid, attrs && attrs[RECLAIM_A_FRESH], &facts);
+	/* Others are over before that makes a difference. */
+	if (fresh)
+		facts->now_ns = ktime_get_ns();
+	err = reclaim_facts_read(task, pid, fresh, facts);
 	if (err)
 		return err == -ESRCH ? 0 : err;
-	return proc_fill(skb, cb, &facts);
+	return proc_fill(skb, cb, facts);
 }
 
 /* The cursor is a number, not a pointer: nothing is held from one message to the next. */
@@ -171,22 +180,25 @@ int reclaim_nl_proc_get_dumpit(struct sk_buff *skb, struct netlink_callback *cb)
 {
 	struct proc_cursor *cursor = (struct proc_cursor *)cb->ctx;
 	struct pid_namespace *ns = task_active_pid_ns(current);
+	struct reclaim_facts facts;
 	struct task_struct *task;
 	int err;
 
 	BUILD_BUG_ON(sizeof(*cursor) > sizeof(cb->ctx));
 
 	err = check_request(cb->skb, genl_info_dump(cb)->attrs, BIT_ULL(RECLAIM_A_UID) |
-			    BIT_ULL(RECLAIM_A_CGROUP_ID) | BIT_ULL(RECLAIM_A_MIN_ANON) | BIT_ULL(RECLAIM_A_FRESH),
-			    cb->extack);
+			    BIT_ULL(RECLAIM_A_CGROUP_ID) | BIT_ULL(RECLAIM_A_MIN_ANON) | BIT_ULL(RECLAIM_A_FRESH) |
+			    BIT_ULL(RECLAIM_A_FIELDS), cb->extack);
 	if (err)
 		return err;
 
+	facts.fields = requested_fields(genl_info_dump(cb)->attrs);
+	facts.now_ns = ktime_get_ns();
 	cb->seq = reclaim_target_generation();
 	if (!cursor->next)
 		cursor->next = 1;
 	for (; (task = reclaim_process_next(ns, &cursor->next)); cursor->next++) {
-		err = skb_tailroom(skb) < PROC_ROOM ? -EMSGSIZE : proc_dump_one(skb, cb, task, cursor->next);
+		err = skb_tailroom(skb) < PROC_ROOM ? -EMSGSIZE : proc_dump_one(skb, cb, task, cursor->next, &facts);
 		put_task_struct(task);
 		if (!err && signal_pending(current))
 			err = -EINTR;
@@ -273,15 +285,16 @@ int reclaim_nl_region_get_dumpit(struct sk_buff *skb, struct netlink_callback *c
 	if (IS_ERR(task))
 		return PTR_ERR(task);
 	mm = reclaim_process_mm(task);
-	err = -ESRCH;
-	if (cursor->begun && cursor->start_time != reclaim_process_start_time(task))
-		mm = (mmdrop(mm), NULL);
+	/* Its pid is another's by now, who may be without memory. */
+	if (mm && cursor->begun && cursor->start_time != reclaim_process_start_time(task)) {
+		mmdrop(mm);
+		mm = NULL;
+	}
 	cursor->begun = true;
 	cursor->start_time = reclaim_process_start_time(task);
 	put_task_struct(task);
 	if (!mm)
-		return explain(err, cb->extack);
-
+		return explain(-ESRCH, cb->extack);
 	/* Nothing counts the changes of an address space for us; this misses few. Never 0. */
 	cb->seq = (u32)(READ_ONCE(mm->total_vm) * 31 + READ_ONCE(mm->map_count)) | 1;
 	path = kmalloc(PATH_MAX, GFP_KERNEL);
@@ -295,8 +308,8 @@ int reclaim_nl_region_get_dumpit(struct sk_buff *skb, struct netlink_callback *c
 
 int reclaim_nl_age_get_doit(struct sk_buff *skb, struct genl_info *info)
 {
+	struct reclaim_facts facts = { .fields = RECLAIM_PROC_FIELDS_SAMPLE, .now_ns = ktime_get_ns() };
 	struct reclaim_sample sample;
-	struct reclaim_facts facts;
 	struct task_struct *task;
 	struct sk_buff *reply;
 	void *hdr;
@@ -327,13 +340,90 @@ int reclaim_nl_age_get_doit(struct sk_buff *skb, struct genl_info *info)
 	return genlmsg_reply(reply, info);
 }
 
+/* ---- age-reset */
+
+static int range_read(const struct nlattr *nest, struct netlink_ext_ack *extack, u64 *start, u64 *end)
+{
+	struct nlattr *attrs[ARRAY_SIZE(reclaim_range_nl_policy)];
+	int err = nla_parse_nested(attrs, ARRAY_SIZE(reclaim_range_nl_policy) - 1, nest, reclaim_range_nl_policy,
+				   extack);
+
+	if (err)
+		return err;
+	if (!attrs[RECLAIM_A_RANGE_START] || !attrs[RECLAIM_A_RANGE_END]) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "a range has a start and an end");
+		return -EINVAL;
+	}
+	*start = nla_get_u64(attrs[RECLAIM_A_RANGE_START]);
+	*end = nla_get_u64(attrs[RECLAIM_A_RANGE_END]);
+	if (*start >= *end) {
+		NL_SET_ERR_MSG_ATTR(extack, nest, "the range ends before it starts");
+		return -ERANGE;
+	}
+	return 0;
+}
+
+/* @ages: NULL only to check the request. */
+static int reset_ages(struct genl_info *info, struct reclaim_ages *ages)
+{
+	struct nlattr *attr;
+	int err = 0, rest;
+	u64 start, end;
+
+	if (!info->attrs[RECLAIM_A_RANGE] && ages)
+		reclaim_ages_reset(ages, 0, ULONG_MAX);
+	nlmsg_for_each_attr(attr, info->nlhdr, GENL_HDRLEN, rest) {
+		if (nla_type(attr) != RECLAIM_A_RANGE)
+			continue;
+		err = range_read(attr, info->extack, &start, &end);
+		if (err)
+			break;
+		if (ages)
+			reclaim_ages_reset(ages, start, end);
+	}
+	return err;
+}
+
+int reclaim_nl_age_reset_doit(struct sk_buff *skb, struct genl_info *info)
+{
+	struct reclaim_target *t;
+	struct task_struct *task;
+	struct mm_struct *mm;
+	int err;
+
+	err = check_request(skb, info->attrs, BIT_ULL(RECLAIM_A_PID) | BIT_ULL(RECLAIM_A_START_TIME) |
+			    BIT_ULL(RECLAIM_A_RANGE), info->extack) ?: reset_ages(info, NULL);
+	if (err)
+		return err;
+	task = requested_task(info->attrs, info->extack);
+	if (IS_ERR(task))
+		return PTR_ERR(task);
+	mm = reclaim_process_mm(task);
+	put_task_struct(task);
+	if (!mm)
+		return explain(-ESRCH, info->extack);
+
+	t = reclaim_target_find(mm);
+	mmdrop(mm);
+	if (!t)
+		return 0;
+	err = mutex_lock_killable(&t->ages_lock);
+	if (!err) {
+		err = reset_ages(info, &t->ages);
+		WRITE_ONCE(t->reset, true);
+		mutex_unlock(&t->ages_lock);
+	}
+	reclaim_target_put(t);
+	return err;
+}
+
 /* ---- bloat */
 
 /* State isn't in the event but in proc-get: who was too slow for events asks again. */
 void reclaim_netlink_announce(struct task_struct *task, struct mm_struct *mm, struct reclaim_target *t, u32 reason,
 			      u64 growth)
 {
-	struct reclaim_facts facts;
+	struct reclaim_facts facts = { .fields = RECLAIM_FACTS_ALL, .now_ns = ktime_get_ns() };
 	struct sk_buff *skb;
 	void *hdr;
 	int err;

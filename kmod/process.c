@@ -91,17 +91,20 @@ u64 reclaim_process_cgroup(struct task_struct *task)
 	return id;
 }
 
-void reclaim_process_read(struct task_struct *task, pid_t pid, struct reclaim_process *ret)
+void reclaim_process_read(struct task_struct *task, pid_t pid, bool who, struct reclaim_process *ret)
 {
-	*ret = (struct reclaim_process){
-		.pid = pid,
-		.start_time = reclaim_process_start_time(task),
-		.uid = task_uid(task),
-		.cgroup_id = reclaim_process_cgroup(task),
-		.threads = get_nr_threads(task),
-	};
+	ssize_t length;
+
+	ret->pid = pid;
+	ret->start_time = reclaim_process_start_time(task);
+	if (!who)
+		return;
+	ret->uid = task_uid(task);
+	ret->cgroup_id = reclaim_process_cgroup(task);
+	ret->threads = get_nr_threads(task);
 	/* Without its lock a name may be caught half changed, but never without its end. */
-	strscpy_pad(ret->comm, task->comm, sizeof(ret->comm));
+	length = strscpy_pad(ret->comm, task->comm, sizeof(ret->comm));
+	ret->comm_length = length < 0 ? sizeof(ret->comm) - 1 : length;
 }
 
 void reclaim_counters_read(struct mm_struct *mm, bool exact, struct reclaim_counters *ret)

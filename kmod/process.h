@@ -23,7 +23,8 @@ struct reclaim_counters {
 struct reclaim_process {
 	pid_t pid; /* in the namespace asked for */
 	u64 start_time; /* clock ticks since boot, as in /proc/PID/stat */
-	char comm[TASK_COMM_LEN];
+	char comm[TASK_COMM_LEN]; /* zero behind its end */
+	unsigned int comm_length;
 	kuid_t uid;
 	u64 cgroup_id;
 	unsigned int threads;
@@ -38,7 +39,8 @@ u64 reclaim_process_start_time(const struct task_struct *task);
 /* Its address space, grabbed (mmdrop() it); NULL for kernel threads and when it has exited. */
 struct mm_struct *reclaim_process_mm(struct task_struct *task);
 
-void reclaim_process_read(struct task_struct *task, pid_t pid, struct reclaim_process *ret);
+/* Without @who only pid and start time. */
+void reclaim_process_read(struct task_struct *task, pid_t pid, bool who, struct reclaim_process *ret);
 u64 reclaim_process_cgroup(struct task_struct *task);
 
 /* Exact ones cost time for each processor. @exact false: off by some pages for each. */

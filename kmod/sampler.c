@@ -4,6 +4,7 @@
 #include <linux/kthread.h>
 #include <linux/ktime.h>
 #include <linux/mm.h>
+#include <linux/mutex.h>
 #include <linux/pid_namespace.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/task.h>
@@ -197,6 +198,9 @@ static bool walk_skip(struct reclaim_target *t, u64 now)
 		return false;
 	if (t->interval_ms && t->interval_ms != reclaim_tunable(scan_interval_ms))
 		return false;
+	/* As if it had been accessed. */
+	if (READ_ONCE(t->reset))
+		return false;
 	if (memcmp(&t->trace, &sampler.trace, sizeof(t->trace)))
 		return false;
 
@@ -234,6 +238,8 @@ static void walk_begin(struct reclaim_target *t, u64 now)
 	reclaim_walk_init(w, t->mm, clear ? &t->ages : NULL);
 	w->clear = clear;
 
+	mutex_lock(&t->ages_lock);
+	WRITE_ONCE(t->reset, false);
 	if (!clear || t->interval_ms != interval_ms || granule != 1U << t->ages.shift) {
 		reclaim_ages_restart(&t->ages, granule);
 		t->interval_ms = clear ? interval_ms : 0;
@@ -245,11 +251,14 @@ static void walk_begin(struct reclaim_target *t, u64 now)
 		w->idle_ticks = reclaim_age_ticks(reclaim_tunable(idle_after_ms), interval_ms);
 	t->ages.pass++;
 	t->ages.incomplete = false;
+	mutex_unlock(&t->ages_lock);
 }
 
 static void walk_end(struct reclaim_target *t)
 {
+	mutex_lock(&t->ages_lock);
 	reclaim_ages_sweep(&t->ages);
+	mutex_unlock(&t->ages_lock);
 	sampler.sample.incomplete = t->ages.incomplete;
 	sampler.sample.valid_ns = sampler.sample.taken_ns;
 	sample_publish(t);
@@ -265,7 +274,9 @@ static void walk_slice(struct reclaim_target *t)
 	u64 pages = sampler.walk.pages;
 	int err;
 
+	mutex_lock(&t->ages_lock);
 	err = reclaim_sample_walk(&sampler.sample, &sampler.walk, &sampler.addr);
+	mutex_unlock(&t->ages_lock);
 	atomic64_add(sampler.walk.pages - pages, &reclaim_stats.pages);
 	if (!err) {
 		walk_end(t);

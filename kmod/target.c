@@ -40,6 +40,7 @@ void reclaim_target_put(struct reclaim_target *t)
 	if (!refcount_dec_and_test(&t->refs))
 		return;
 	reclaim_ages_destroy(&t->ages);
+	mutex_destroy(&t->ages_lock);
 	mmdrop(t->mm);
 	kfree_rcu(t, rcu);
 }
@@ -56,6 +57,7 @@ struct reclaim_target *reclaim_target_new(struct mm_struct *mm, pid_t pid)
 	t->pid = pid;
 	refcount_set(&t->refs, 1);
 	spin_lock_init(&t->lock);
+	mutex_init(&t->ages_lock);
 	INIT_LIST_HEAD(&t->queue);
 	reclaim_ages_init(&t->ages, reclaim_tunable(granule_kb) << 10);
 	hash_add_rcu(targets, &t->node, (unsigned long)mm);
@@ -81,9 +83,21 @@ void reclaim_target_get_sample(struct reclaim_target *t, struct reclaim_sample *
 	spin_unlock(&t->lock);
 }
 
-void reclaim_target_get_summary(struct reclaim_target *t, struct reclaim_summary *ret)
+/* Without a reference, which many in a row would notice: what is found under RCU lasts as long. */
+void reclaim_target_find_summary(struct mm_struct *mm, struct reclaim_summary *ret)
 {
-	spin_lock(&t->lock);
-	*ret = t->summary;
-	spin_unlock(&t->lock);
+	struct reclaim_target *t;
+
+	rcu_read_lock();
+	hash_for_each_possible_rcu(targets, t, node, (unsigned long)mm)
+		if (t->mm == mm)
+			break;
+	if (t) {
+		spin_lock(&t->lock);
+		*ret = t->summary;
+		spin_unlock(&t->lock);
+	} else {
+		*ret = (struct reclaim_summary){};
+	}
+	rcu_read_unlock();
 }

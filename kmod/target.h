@@ -9,6 +9,7 @@
 #define RECLAIM_TARGET_H
 
 #include <linux/list.h>
+#include <linux/mutex.h>
 #include <linux/rcupdate.h>
 #include <linux/refcount.h>
 #include <linux/spinlock.h>
@@ -36,7 +37,10 @@ struct reclaim_target {
 	refcount_t refs;
 	struct rcu_head rcu;
 
-	struct reclaim_ages ages; /* written by the sampler, read under RCU */
+	/* Guards the next two; taken before a mmap lock. Ages are read under RCU. */
+	struct mutex ages_lock;
+	struct reclaim_ages ages;
+	bool reset; /* some began anew since the last walk began */
 
 	spinlock_t lock; /* guards the next two */
 	struct reclaim_sample sample;
@@ -59,7 +63,8 @@ struct reclaim_target {
 struct reclaim_target *reclaim_target_find(struct mm_struct *mm);
 void reclaim_target_put(struct reclaim_target *t);
 void reclaim_target_get_sample(struct reclaim_target *t, struct reclaim_sample *ret);
-void reclaim_target_get_summary(struct reclaim_target *t, struct reclaim_summary *ret);
+/* By address space, which the caller holds; all zero when there is none. */
+void reclaim_target_find_summary(struct mm_struct *mm, struct reclaim_summary *ret);
 
 /* For the sampler: one with a reference, which the table holds until it is dropped. */
 struct reclaim_target *reclaim_target_new(struct mm_struct *mm, pid_t pid);

@@ -22,6 +22,8 @@
 #define HOLD_NS (300 * NSEC_PER_USEC)
 #define LOCK_TRIES 50
 #define NOWHERE ULONG_MAX
+/* Entries in a cache line */
+#define PTES_AT_ONCE 8
 
 void reclaim_walk_init(struct reclaim_walk *w, struct mm_struct *mm, struct reclaim_ages *ages)
 {
@@ -102,6 +104,9 @@ static void granule_account(struct reclaim_walk *w, unsigned long addr, u64 byte
 		w->granule = addr >> w->shift;
 		w->granule_accessed = false;
 		w->granule_age = w->chunk ? READ_ONCE(*reclaim_age_slot(w->chunk, addr)) : 0;
+	} else if (w->chunk && READ_ONCE(*reclaim_age_slot(w->chunk, addr)) == RECLAIM_AGE_RESET) {
+		/* During a pause within it */
+		w->granule_age = RECLAIM_AGE_RESET;
 	}
 	w->granule_accessed |= accessed;
 	if (w->chunk)
@@ -188,13 +193,38 @@ static bool is_lazyfree(pte_t pte)
 {
 	struct folio *folio = page_folio(pte_page(pte));
 
-	return !folio_test_swapbacked(folio) && !folio_test_dirty(folio);
+	return !pte_dirty(pte) && !folio_test_swapbacked(folio) && !folio_test_dirty(folio);
 }
 
-/* The part of a page table that is in one granule, or all of it when nobody wants to know. The hottest loop of all. */
-static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
+/*
+ * Present and with a page behind it: no page of zeros, those of KSM too, and no device memory. Asked of the
+ * value itself, as is what else the hot loop wants to know: pte_val() may be a call, and pte_flags() makes its
+ * mask anew for each entry.
+ */
+static bool is_plain(pte_t pte)
 {
-	bool all_anon = w->all_anon, clear = w->clear && w->aging, holes = w->holes;
+	return (native_pte_val(pte) & (_PAGE_PRESENT | _PAGE_SPECIAL)) == _PAGE_PRESENT;
+}
+
+/* What a mapping without access rights holds is present as well. False when it is nothing to be counted below. */
+static bool count_strange(struct reclaim_walk *w, pte_t pte)
+{
+	if (!pte_present(pte)) {
+		count_not_present(w, pte);
+		return false;
+	}
+	return !pte_special(pte);
+}
+
+/*
+ * The part of a page table that is in one granule, or all of it when nobody wants
+ * to know. The hottest loop of all, which is why there are two of it: @all_anon is
+ * a constant.
+ */
+static __always_inline void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end,
+				       bool all_anon)
+{
+	bool clear = w->clear && w->aging, holes = !all_anon && w->holes;
 	unsigned int anon = 0, other = 0, lazyfree = 0, young = 0;
 	unsigned long start = addr;
 	struct reclaim_usage *u;
@@ -207,21 +237,16 @@ static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, 
 				count_hole(w, addr, addr + PAGE_SIZE);
 			continue;
 		}
-		if (!pte_present(pte)) {
-			count_not_present(w, pte);
-			continue;
-		}
-		/* Zero pages, those of KSM too, and device memory. */
-		if (pte_special(pte))
+		if (!is_plain(pte) && !count_strange(w, pte))
 			continue;
 		if (!all_anon && !is_anon(w, pte)) {
 			other++;
 			continue;
 		}
 		anon++;
-		if (!pte_dirty(pte))
+		if (unlikely(!(native_pte_val(pte) & _PAGE_DIRTY)))
 			lazyfree += is_lazyfree(pte);
-		if (pte_young(pte)) {
+		if (native_pte_val(pte) & _PAGE_ACCESSED) {
 			young++;
 			if (clear)
 				clear_young((unsigned long *)&ptep->pte, page_folio(pte_page(pte)));
@@ -239,14 +264,40 @@ static void count_ptes(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, 
 		granule_account(w, start, (u64)anon << PAGE_SHIFT, young);
 }
 
+/* Where the first entry is that isn't empty, or @end. Empty ones come in long runs: a cache line of them at once. */
+static unsigned long skip_empty(const pte_t *ptep, unsigned long addr, unsigned long end)
+{
+	for (; addr + PTES_AT_ONCE * PAGE_SIZE <= end; addr += PTES_AT_ONCE * PAGE_SIZE, ptep += PTES_AT_ONCE) {
+		pteval_t some = READ_ONCE(ptep[0].pte) | READ_ONCE(ptep[1].pte) |
+				READ_ONCE(ptep[2].pte) | READ_ONCE(ptep[3].pte);
+		pteval_t others = READ_ONCE(ptep[4].pte) | READ_ONCE(ptep[5].pte) |
+				  READ_ONCE(ptep[6].pte) | READ_ONCE(ptep[7].pte);
+
+		if (!pte_none(__pte(some | others)))
+			break;
+	}
+	for (; addr < end && pte_none(ptep_get((pte_t *)ptep)); ptep++)
+		addr += PAGE_SIZE;
+	return addr;
+}
+
 static void count_table(struct reclaim_walk *w, pte_t *ptep, unsigned long addr, unsigned long end)
 {
 	unsigned long size = w->aging ? 1UL << w->shift : PMD_SIZE, next;
 
 	w->pages += (end - addr) >> PAGE_SHIFT;
-	for (; addr < end; ptep += (next - addr) >> PAGE_SHIFT, addr = next) {
-		next = min(ALIGN_DOWN(addr, size) + size, end);
-		count_ptes(w, ptep, addr, next);
+	while (addr < end) {
+		if (!w->holes && pte_none(ptep_get(ptep))) {
+			next = skip_empty(ptep, addr, end);
+		} else {
+			next = min(ALIGN_DOWN(addr, size) + size, end);
+			if (w->all_anon)
+				count_ptes(w, ptep, addr, next, true);
+			else
+				count_ptes(w, ptep, addr, next, false);
+		}
+		ptep += (next - addr) >> PAGE_SHIFT;
+		addr = next;
 	}
 }
 
@@ -284,7 +335,7 @@ static void age_huge(struct reclaim_walk *w, pmd_t *pmd, pmd_t pmdval, struct fo
 	if (!w->aging)
 		return;
 
-	if (w->chunk)
+	if (w->chunk && !memchr(w->chunk->age, RECLAIM_AGE_RESET, reclaim_age_slots(w->chunk)))
 		age = reclaim_age_next(READ_ONCE(w->chunk->age[0]), w->ticks, young);
 	if (w->chunk && w->clear) {
 		memset(w->chunk->age, age, reclaim_age_slots(w->chunk));

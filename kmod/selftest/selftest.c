@@ -4,6 +4,7 @@
 #include <linux/kernel.h>
 #include <linux/printk.h>
 #include <linux/sizes.h>
+#include <linux/string.h>
 #include <linux/time64.h>
 
 #include <uapi/linux/reclaim.h>
@@ -34,7 +35,9 @@ static void __init test_age_steps(void)
 	CHECK(reclaim_age_next(7, 3, false) == 10);
 	CHECK(reclaim_age_next(7, 0, false) == 7);
 	CHECK(reclaim_age_next(200, 3, true) == 0);
-	CHECK(reclaim_age_next(254, 1, false) == RECLAIM_AGE_MAX);
+	CHECK(reclaim_age_next(RECLAIM_AGE_MAX - 1, 1, false) == RECLAIM_AGE_MAX);
+	CHECK(reclaim_age_next(RECLAIM_AGE_RESET, 0, false) == 0);
+	CHECK(reclaim_age_next(RECLAIM_AGE_RESET, 3, false) == 0);
 	CHECK(reclaim_age_next(RECLAIM_AGE_MAX, RECLAIM_AGE_MAX, false) == RECLAIM_AGE_MAX);
 
 	CHECK(reclaim_age_ticks(1, 1000) == 1);
@@ -49,6 +52,28 @@ static void __init test_age_steps(void)
 		CHECK(reclaim_age_bucket_start(bucket) <= age);
 		CHECK(bucket + 1 == RECLAIM_AGE_BUCKETS || reclaim_age_bucket_start(bucket + 1) > age);
 	}
+}
+
+/* Of the third chunk, which is the only one */
+static void __init test_age_reset(struct reclaim_ages *ages, struct reclaim_age_chunk *chunk)
+{
+	const unsigned long start = 3 * PMD_SIZE;
+	size_t slots = reclaim_age_slots(chunk);
+
+	memset(chunk->age, 9, slots);
+	reclaim_ages_reset(ages, 0, start);
+	reclaim_ages_reset(ages, start + PMD_SIZE, ULONG_MAX);
+	CHECK(!memchr_inv(chunk->age, 9, slots));
+	/* The last byte of one granule, the first one of the next but one */
+	reclaim_ages_reset(ages, start + 2 * SZ_64K - 1, start + 3 * SZ_64K + 1);
+	CHECK(chunk->age[0] == 9 && chunk->age[4] == 9);
+	CHECK(!memchr_inv(chunk->age + 1, RECLAIM_AGE_RESET, 3));
+	reclaim_ages_reset(ages, start - 1, start + 1);
+	CHECK(chunk->age[0] == RECLAIM_AGE_RESET && chunk->age[4] == 9);
+	reclaim_ages_reset(ages, start + PMD_SIZE - 1, start + 2 * PMD_SIZE);
+	CHECK(chunk->age[slots - 1] == RECLAIM_AGE_RESET && chunk->age[slots - 2] == 9);
+	reclaim_ages_reset(ages, 0, ULONG_MAX);
+	CHECK(!memchr_inv(chunk->age, RECLAIM_AGE_RESET, slots));
 }
 
 static void __init test_age_chunks(void)
@@ -77,6 +102,7 @@ static void __init test_age_chunks(void)
 		CHECK(reclaim_age_slot(chunk, addr) == &chunk->age[1]);
 		CHECK(reclaim_age_slot(chunk, 4 * PMD_SIZE - 1) == &chunk->age[PMD_SIZE / SZ_64K - 1]);
 		CHECK(atomic64_read(&reclaim_stats.age_bytes) > before);
+		test_age_reset(&ages, chunk);
 		chunk->pass = ages.pass;
 		reclaim_ages_sweep(&ages);
 		CHECK(reclaim_ages_find(&ages, addr) == chunk);

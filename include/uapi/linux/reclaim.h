@@ -88,6 +88,20 @@ enum reclaim_region_flags {
 	RECLAIM_REGION_FLAGS_NO_HUGE = 128,
 };
 
+/**
+ * enum reclaim_proc_fields - Groups of a process's attributes. Pid and start
+ *   time belong to each answer.
+ * @RECLAIM_PROC_FIELDS_WHO: comm, uid, cgroup-id, threads.
+ * @RECLAIM_PROC_FIELDS_COUNTERS: rss-anon, rss-file, rss-shmem, swap,
+ *   page-tables, heap-size.
+ * @RECLAIM_PROC_FIELDS_SAMPLE: sampling, sample-age, and what the walk found.
+ */
+enum reclaim_proc_fields {
+	RECLAIM_PROC_FIELDS_WHO = 1,
+	RECLAIM_PROC_FIELDS_COUNTERS = 2,
+	RECLAIM_PROC_FIELDS_SAMPLE = 4,
+};
+
 enum {
 	RECLAIM_A_PAD = 1,
 	RECLAIM_A_PID,
@@ -131,6 +145,8 @@ enum {
 	RECLAIM_A_HISTOGRAM,
 	RECLAIM_A_INTERVAL,
 	RECLAIM_A_GRANULE,
+	RECLAIM_A_FIELDS,
+	RECLAIM_A_RANGE,
 
 	__RECLAIM_A_MAX,
 	RECLAIM_A_MAX = (__RECLAIM_A_MAX - 1)
@@ -155,10 +171,20 @@ enum {
 };
 
 enum {
+	RECLAIM_A_RANGE_PAD = 1,
+	RECLAIM_A_RANGE_START,
+	RECLAIM_A_RANGE_END,
+
+	__RECLAIM_A_RANGE_MAX,
+	RECLAIM_A_RANGE_MAX = (__RECLAIM_A_RANGE_MAX - 1)
+};
+
+enum {
 	RECLAIM_CMD_PROC_GET = 1,
 	RECLAIM_CMD_PROC_BLOAT_NTF,
 	RECLAIM_CMD_REGION_GET,
 	RECLAIM_CMD_AGE_GET,
+	RECLAIM_CMD_AGE_RESET,
 
 	__RECLAIM_CMD_MAX,
 	RECLAIM_CMD_MAX = (__RECLAIM_CMD_MAX - 1)
