@@ -7,6 +7,7 @@
 #include "sense/proc.h"
 #include "sense/region.h"
 #include "sense/reply.h"
+#include "sense/source.h"
 
 struct nl_sock;
 struct nl_msg;
@@ -45,11 +46,20 @@ void netlink_message_freep(struct nl_msg **msg);
  */
 int netlink_request(struct netlink *n, struct nl_msg *msg, answer_take_t take, void *data) __must_check;
 
+/* Ranges in one request: libnl's messages have a page. */
+#define NETLINK_RANGES ((size_t)64)
+
+/* A request to reset ages. -ENOMEM, also for more than NETLINK_RANGES. The caller frees it. */
+int netlink_age_message(const struct netlink *n, pid_t pid, uint64_t start_time, const struct source_range *ranges,
+			size_t count, struct nl_msg **ret) __must_check;
+
 /* The module's side of what source.h offers. */
 int netlink_probe(struct netlink *n) __must_check; /* may we ask? */
 int netlink_list(struct netlink *n, int root, const struct proc_filter *filter, enum proc_depth depth,
 		 struct proc_list *ret) __must_check;
 int netlink_proc(struct netlink *n, int root, pid_t pid, enum proc_depth depth, struct proc *ret) __must_check;
 int netlink_regions(struct netlink *n, int root, pid_t pid, size_t max, struct region_list *ret) __must_check;
+int netlink_reset_ages(struct netlink *n, pid_t pid, uint64_t start_time, const struct source_range *ranges,
+		       size_t count) __must_check;
 
 #endif

@@ -105,3 +105,11 @@ int source_regions(struct source *s, pid_t pid, size_t max_regions, struct regio
 	dir = procfs_open_pid(s->root, pid);
 	return dir < 0 ? dir : region_list_read(dir, max_regions, ret);
 }
+
+int source_reset_ages(struct source *s, pid_t pid, uint64_t start_time, const struct source_range *ranges, size_t n)
+{
+	for (size_t i = 0; i < n; i++)
+		if (ranges[i].start >= ranges[i].end)
+			return -ERANGE;
+	return s->module ? netlink_reset_ages(s->module, pid, start_time, ranges, n) : 0;
+}

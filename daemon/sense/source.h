@@ -36,6 +36,20 @@ int source_list(struct source *s, const struct proc_filter *filter, enum proc_de
 int source_proc(struct source *s, pid_t pid, enum proc_depth depth, struct proc *ret) __must_check;
 int source_regions(struct source *s, pid_t pid, size_t max_regions, struct region_list *ret) __must_check;
 
+/* A part of an address space, up to but not including its end. */
+struct source_range {
+	uint64_t start, end;
+};
+
+/*
+ * Signs of access were taken away in these @ranges of a process, by MADV_COLD or
+ * MADV_PAGEOUT: its ages begin anew there. Call it afterwards. With no ranges all
+ * of them do. 0 also when nobody keeps ages, -ESRCH when it is gone, -ERANGE for
+ * a range that ends before it starts, -errno.
+ */
+int source_reset_ages(struct source *s, pid_t pid, uint64_t start_time, const struct source_range *ranges, size_t n)
+	__must_check;
+
 /* The kernel's own words for the last failure, or "". */
 const char *source_words(const struct source *s);
 

@@ -5,7 +5,10 @@
 #include <string.h>
 
 #include <cmocka.h>
+#include <netlink/attr.h>
 #include <netlink/errno.h>
+#include <netlink/genl/genl.h>
+#include <netlink/msg.h>
 
 #include "base/procfs.h"
 #include "forged.h"
@@ -294,6 +297,59 @@ static void test_broken_answers(void **state)
 	assert_true(more);
 }
 
+/* Attributes one behind the other, as the module reads them */
+static void test_age_message(void **state)
+{
+	const struct netlink n = { .family = FORGED_FAMILY };
+	struct source_range ranges[NETLINK_RANGES];
+	struct nl_msg *msg = NULL;
+	size_t seen = 0;
+
+	(void)state;
+	for (size_t i = 0; i < NETLINK_RANGES; i++)
+		ranges[i] = (struct source_range){ i << 21, (i << 21) + 4096 };
+	assert_int_equal(netlink_age_message(&n, 77, 5, ranges, NETLINK_RANGES, &msg), 0);
+	const struct nlmsghdr *h = nlmsg_hdr(msg);
+	const struct genlmsghdr *g = nlmsg_data(h);
+	assert_int_equal(h->nlmsg_type, FORGED_FAMILY);
+	assert_true(h->nlmsg_flags & NLM_F_ACK);
+	assert_int_equal(g->cmd, RECLAIM_CMD_AGE_RESET);
+	const struct nlattr *a = genlmsg_attrdata(g, 0);
+	int left = genlmsg_attrlen(g, 0);
+	assert_int_equal(nla_type(a), RECLAIM_A_PID);
+	assert_int_equal(nla_get_u32(a), 77);
+	a = nla_next(a, &left);
+	assert_int_equal(nla_type(a), RECLAIM_A_START_TIME);
+	assert_int_equal(nla_get_u64(a), 5);
+	for (a = nla_next(a, &left); nla_ok(a, left); a = nla_next(a, &left), seen++) {
+		const struct nlattr *start = nla_data(a);
+		int inside = nla_len(a);
+		const struct nlattr *end = nla_next(start, &inside);
+
+		assert_int_equal(nla_type(a), RECLAIM_A_RANGE);
+		assert_true(a->nla_type & NLA_F_NESTED);
+		assert_int_equal(nla_type(start), RECLAIM_A_RANGE_START);
+		assert_int_equal(nla_get_u64(start), ranges[seen].start);
+		assert_int_equal(nla_type(end), RECLAIM_A_RANGE_END);
+		assert_int_equal(nla_get_u64(end), ranges[seen].end);
+	}
+	assert_int_equal(seen, NETLINK_RANGES);
+	assert_int_equal(left, 0);
+	netlink_message_freep(&msg);
+}
+
+/* Without a module nobody keeps ages. What makes no sense is refused all the same. */
+static void test_no_ages(void **state)
+{
+	struct source s = { .root = -1, .wanted = SOURCE_PROCFS };
+	const struct source_range good = { 4096, 8192 }, empty = { 4096, 4096 };
+
+	(void)state;
+	assert_int_equal(source_reset_ages(&s, 77, 5, NULL, 0), 0);
+	assert_int_equal(source_reset_ages(&s, 77, 5, &good, 1), 0);
+	assert_int_equal(source_reset_ages(&s, 77, 5, &empty, 1), -ERANGE);
+}
+
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
@@ -302,6 +358,8 @@ int main(void)
 		cmocka_unit_test(test_answers),
 		cmocka_unit_test(test_broken_answers),
 		cmocka_unit_test(test_errors_of_libnl),
+		cmocka_unit_test(test_age_message),
+		cmocka_unit_test(test_no_ages),
 		cmocka_unit_test(test_sources),
 	};
 
