@@ -66,6 +66,7 @@ static int be_refused(bool drop)
 		{ RECLAIM_CMD_PROC_GET, NLM_F_DUMP, false },
 		{ RECLAIM_CMD_REGION_GET, NLM_F_DUMP, true },
 		{ RECLAIM_CMD_AGE_GET, 0, true },
+		{ RECLAIM_CMD_AGE_RESET, 0, true },
 	};
 	int replies, bad = 0, r;
 	struct genl g;
@@ -208,6 +209,23 @@ static void test_wrong(struct genl *g)
 	expect(g, &req, "an attribute that ends outside", -EINVAL, false);
 }
 
+/* One that is well made, and means anything at all */
+static void put_random_range(struct genl_request *req)
+{
+	struct {
+		struct nlattr start_attr;
+		unsigned char start[8];
+		struct nlattr end_attr;
+		unsigned char end[8];
+	} range = { { 12, RECLAIM_A_RANGE_START }, { 0 }, { 12, RECLAIM_A_RANGE_END }, { 0 } };
+
+	for (int i = 0; i < 6; i++) {
+		range.start[i] = random() % 2 ? 0 : random();
+		range.end[i] = random();
+	}
+	genl_put(req, RECLAIM_A_RANGE | NLA_F_NESTED, &range, sizeof(range));
+}
+
 /* Whatever comes, there is an answer. The same each time, so that what it finds can be found again. */
 static void test_random(struct genl *g, unsigned int seed, unsigned int seconds)
 {
@@ -218,10 +236,15 @@ static void test_random(struct genl *g, unsigned int seed, unsigned int seconds)
 	srandom(seed);
 	for (; now_us() < end; n++) {
 		genl_begin(g, &req, random() % (RECLAIM_CMD_MAX + 2), random() % 3 ? 0 : NLM_F_DUMP);
+		/* Else hardly any would get past the first check. */
+		if (random() % 4 == 0)
+			genl_put_u32(&req, RECLAIM_A_PID, random() % 2 ? getpid() : 1);
 		for (int k = random() % 6; k > 0; k--) {
 			unsigned char junk[64];
 			size_t size = random() % 4 ? (size_t[]){ 0, 4, 8, 1 }[random() % 4] : random() % sizeof(junk);
 
+			if (random() % 8 == 0)
+				put_random_range(&req);
 			for (size_t b = 0; b < sizeof(junk); b++)
 				junk[b] = random() % 3 ? 0 : random();
 			genl_put(&req, random() % (RECLAIM_A_MAX + 3) | (random() % 8 ? 0 : NLA_F_NESTED), junk, size);

@@ -83,6 +83,18 @@ static void count(const struct genl_reply *reply, void *data)
 		c->handler(reply, c->data);
 }
 
+int procs_dump_fields(struct genl *g, uint32_t fields, genl_handler_t handler, void *data)
+{
+	struct counting c = { handler, data, 0 };
+	struct genl_request req;
+	int r;
+
+	genl_begin(g, &req, RECLAIM_CMD_PROC_GET, NLM_F_DUMP);
+	genl_put_u32(&req, RECLAIM_A_FIELDS, fields);
+	r = genl_call(g, &req, count, &c);
+	return r < 0 ? r : c.count;
+}
+
 int procs_dump(struct genl *g, bool fresh, genl_handler_t handler, void *data)
 {
 	struct counting c = { handler, data, 0 };

@@ -35,3 +35,5 @@ int proc_get(struct genl *g, pid_t pid, bool fresh, struct proc *ret);
 int regions_get(struct genl *g, pid_t pid, struct regions *ret);
 /* How many a dump of all processes has, or a negative errno; each goes to @handler, which may be NULL. */
 int procs_dump(struct genl *g, bool fresh, genl_handler_t handler, void *data);
+/* The same with some of each one's attributes: enum reclaim_proc_fields. */
+int procs_dump_fields(struct genl *g, uint32_t fields, genl_handler_t handler, void *data);

@@ -94,19 +94,22 @@ int genl_send(struct genl *g, struct genl_request *r)
 	return send(g->fd, r, r->head.nlmsg_len, 0) < 0 ? -errno : 0;
 }
 
+/* What reading a message costs counts in "cost", so this is one plain loop. */
 static void parse(struct nlmsghdr *h, struct genl_reply *ret)
 {
 	struct genlmsghdr *gh = NLMSG_DATA(h);
-	char *data = (char *)gh + GENL_HDRLEN;
-	size_t size = (char *)h + h->nlmsg_len - data;
-	struct nlattr *a = NULL;
+	char *p = (char *)gh + GENL_HDRLEN, *end = (char *)h + h->nlmsg_len;
 
-	*ret = (struct genl_reply){ .cmd = gh->cmd, .end = data + size };
-	while ((a = genl_next(data, size, a))) {
+	*ret = (struct genl_reply){ .cmd = gh->cmd, .end = end };
+	while (end - p >= NLA_HDRLEN) {
+		struct nlattr *a = (struct nlattr *)p;
 		uint16_t type = a->nla_type & TYPE_MASK;
 
+		if (a->nla_len < NLA_HDRLEN || a->nla_len > end - p)
+			break;
 		if (type <= RECLAIM_A_MAX && !ret->attr[type])
 			ret->attr[type] = a;
+		p += NLA_ALIGN(a->nla_len);
 	}
 }
 
