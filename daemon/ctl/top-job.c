@@ -76,6 +76,7 @@ static struct worker_request request(const struct top_job *j, uint32_t op, uint6
 		.start_time = j->start_time,
 		.op = op,
 		.timeout_us = timeout_us,
+		.owner = WORKER_OWNER_ANY,
 	};
 }
 
