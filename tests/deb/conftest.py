@@ -15,9 +15,9 @@ TOOL = judge.TOP / "scripts/chroot"
 OLD = "0.0.9"
 
 
-def build(folder, *options, how=()):
+def build(folder, *options, how=(), tree=judge.TOP):
     """scripts/deb, as one would call it; the folder with what it made"""
-    done = subprocess.run([*how, judge.TOP / "scripts/deb", *options, folder], check=False, text=True,
+    done = subprocess.run([*how, tree / "scripts/deb", *options, folder], check=False, text=True,
                           stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
     return folder

@@ -27,9 +27,12 @@ def contents(deb):
 
 
 def test_reproducible(debs):
-    """Another place, name of the machine, time zone, language, umask and home"""
+    """From its own source package, at another place, with another name of the machine, time zone, language, umask
+    and home: source and packages"""
+    source, = debs.glob("*.dsc")
     with tempfile.TemporaryDirectory(prefix="somewhere-else-") as folder:
-        again = build(Path(folder) / "deb", "--no-check", how=ELSEWHERE)
+        subprocess.run(["dpkg-source", "-x", source, f"{folder}/tree"], check=True, stdout=subprocess.DEVNULL)
+        again = build(Path(folder) / "deb", "--no-check", how=ELSEWHERE, tree=Path(folder) / "tree")
         assert sums(debs) == sums(again)
     names = [n.split("_")[0] for n in sums(debs)]
     assert {"reclaimd", "reclaim-dkms", "reclaim-doc"} <= set(names) and len(names) >= 5
@@ -38,10 +41,12 @@ def test_reproducible(debs):
 def test_lintian(debs):
     """Down to what is pedantic; each override in scripts/debian has its reason."""
     changes, = debs.glob("*.changes")
-    done = subprocess.run(["lintian", "--allow-root", "--display-info", "--pedantic", "--show-overrides",
-                           "--fail-on=error,warning,info,pedantic", changes], check=False, text=True,
-                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    done = subprocess.run(["lintian", "--allow-root", "--display-info", "--pedantic", "--show-overrides", changes],
+                          check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
     assert done.returncode == 0, done.stdout
+    # Of what is overridden it tells, so it has looked.
+    assert "O: reclaimd: spare-manual-page" in done.stdout
+    assert not [line for line in done.stdout.splitlines() if line[:3] in ("E: ", "W: ", "I: ", "P: ")], done.stdout
 
 
 def test_everything_is_packed(debs):
