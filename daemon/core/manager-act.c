@@ -183,6 +183,7 @@ static void on_acted(struct task *t, void *arg)
 
 	discount(m, a);
 	settle(m, a, &t->result, t->began_us);
+	manager_idle_touched(m, &t->req, &t->result);
 	budget_give_pageout(&m->budget, a->pageout, a->rec.swapped);
 	budget_give(&m->settings, &m->budget, a->asked || a->dry_run ? 0 : a->rec.stopped_us, manager_now());
 	if (a->fn) {

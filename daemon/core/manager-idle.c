@@ -86,3 +86,10 @@ void manager_idle_prove(struct manager *m, const struct candidate *c, const stru
 	req->idle_us = still_us;
 	req->cpu_ticks = c->activity.ticks;
 }
+
+void manager_idle_touched(struct manager *m, const struct worker_request *req, const struct worker_result *res)
+{
+	if (req->idle == WORKER_IDLE_AGES && req->nranges && res->nsteps)
+		senses_touched(&m->senses, req->pid, req->start_time, req->ranges[0].start,
+			       req->ranges[req->nranges - 1].end);
+}

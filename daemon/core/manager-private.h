@@ -100,6 +100,9 @@ void manager_idle_facts(struct manager *m, const struct candidate *c, const stru
 void manager_idle_prove(struct manager *m, const struct candidate *c, const struct thresholds *limits, bool by_ages,
 			struct worker_request *req);
 
+/* It has been done, or some of it: the module's ages of it begin anew. */
+void manager_idle_touched(struct manager *m, const struct worker_request *req, const struct worker_result *res);
+
 /* manager-act.c */
 /* Looks and actions that wait, as far as workers and limits allow; the largest first. */
 void manager_dispatch(struct manager *m);

@@ -8,6 +8,7 @@
 #include "base/parse.h"
 #include "base/procfs.h"
 #include "base/text.h"
+#include "core/log.h"
 
 #define MODULE "/sys/kernel/reclaim"
 #define IDLE_AFTER MODULE "/idle_after_ms"
@@ -120,6 +121,16 @@ int senses_ages(struct senses *s, pid_t pid, struct region_list *ret)
 	if (!s->open || !source_is_module(&s->source))
 		return -ENOENT;
 	return source_regions(&s->source, pid, REGIONS_MAX, ret);
+}
+
+void senses_touched(struct senses *s, pid_t pid, uint64_t start_time, uint64_t lo, uint64_t hi)
+{
+	const struct source_range range = { lo, hi };
+
+	int r = s->open ? source_reset_ages(&s->source, pid, start_time, &range, 1) : 0;
+
+	if (r < 0 && r != -ESRCH)
+		log_warning("the ages of process %d can't begin anew: %s", pid, strerror(-r));
 }
 
 const char *senses_name(const struct senses *s)

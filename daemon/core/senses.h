@@ -42,6 +42,9 @@ int senses_list(struct senses *s, const struct proc_filter *filter, struct proc_
 /* The mappings of a process with their ages: -ENOENT where no module keeps any, -errno. */
 int senses_ages(struct senses *s, pid_t pid, struct region_list *ret) __must_check;
 
+/* As source_reset_ages(): what can't be told is as it was before there was anybody to tell it. */
+void senses_touched(struct senses *s, pid_t pid, uint64_t start_time, uint64_t lo, uint64_t hi);
+
 const char *senses_name(const struct senses *s); /* "netlink", "procfs", "none" */
 
 #endif

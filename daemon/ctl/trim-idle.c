@@ -2,6 +2,8 @@
 #include "ctl/trim-idle.h"
 
 #include <fcntl.h>
+#include <stdio.h>
+#include <string.h>
 #include <time.h>
 
 #include "base/clock.h"
@@ -99,4 +101,18 @@ void trim_idle_fill(struct ctl *ctl, const struct trim_idle *t, size_t i, struct
 		req->idle_us = t->watched_us;
 		req->cpu_ticks = t->ticks[i];
 	}
+}
+
+void trim_idle_touched(struct ctl *ctl, const struct worker_request *req, const struct worker_result *res)
+{
+	struct source_range all;
+	int r;
+
+	if (req->idle != WORKER_IDLE_AGES || !req->nranges || !res->nsteps)
+		return;
+	all = (struct source_range){ req->ranges[0].start, req->ranges[req->nranges - 1].end };
+	/* Of an older module they go on as if nobody had looked. */
+	r = source_reset_ages(&ctl->source, req->pid, req->start_time, &all, 1);
+	if (r < 0 && r != -ESRCH)
+		(void)fprintf(stderr, "reclaimctl: the module's ages of pid %d go on: %s\n", req->pid, strerror(-r));
 }

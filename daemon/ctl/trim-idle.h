@@ -29,4 +29,7 @@ void trim_idle_done(struct trim_idle *t); /* accepts zeroed */
 /* Puts what is known of target @i into @req, and how much of swap stays free. */
 void trim_idle_fill(struct ctl *ctl, const struct trim_idle *t, size_t i, struct worker_request *req);
 
+/* It has been done, or some of it: the module's ages of it begin anew. */
+void trim_idle_touched(struct ctl *ctl, const struct worker_request *req, const struct worker_result *res);
+
 #endif

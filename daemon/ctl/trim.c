@@ -261,6 +261,8 @@ static void trim_one(struct ctl *ctl, struct trim *t, size_t i, struct trim_row 
 	show_progress(t, i, res->comm);
 	r = trim_measured(ctl, t, &req, anon, row);
 	clear_progress(t);
+	if (r == 0)
+		trim_idle_touched(ctl, &req, res);
 	if (r < 0) {
 		snprintf(why, sizeof(why), "can't start %.140s: %s; see 'reclaimctl doctor'", t->path, strerror(-r));
 		give_up(res, WORKER_FAILED, why);
