@@ -28,7 +28,10 @@
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
-/* A folder of /proc with one file in it. libFuzzer never comes to atexit(): nothing stays from one input to the next. */
+/*
+ * A folder of /proc with one file in it. libFuzzer never comes to atexit():
+ * nothing stays from one input to the next.
+ */
 static int folder_make(const char *name, const uint8_t *data, size_t size, char path[64])
 {
 	int folder, fd;
