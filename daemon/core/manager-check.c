@@ -27,7 +27,7 @@ static int read_rss(const struct manager *m, const struct ledger_record *action,
 	/* The address space of one that is exiting is empty: that is no saving. */
 	if (r == 0 && !status.vm_size)
 		r = -ESRCH;
-	if (r < 0)
+	if (r != 0)
 		return r;
 	*ret = status.rss_anon + status.rss_file + status.rss_shmem;
 	*ret_swap = status.vm_swap;

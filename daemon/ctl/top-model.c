@@ -101,11 +101,13 @@ static size_t merge(struct top_model *m, struct proc_list *l, struct top_proc **
 {
 	size_t n = 0, i = 0, k = 0, f = 0;
 
-	while (i < m->n || k < l->n) {
+	for (;;) {
 		struct top_proc *old = i < m->n ? m->v[i] : NULL;
 		struct proc *p = k < l->n ? &l->v[k] : NULL;
 
-		if (old && (!p || old->p.pid < p->pid)) {
+		if (!old && !p)
+			return n;
+		if (!p || (old && old->p.pid < p->pid)) {
 			i++;
 			if (old->listed && !old->asked)
 				v[n++] = old;
@@ -123,11 +125,13 @@ static size_t merge(struct top_model *m, struct proc_list *l, struct top_proc **
 			}
 			proc_free(old);
 		}
+		/* As many as there were new ones. */
+		if (!fresh[f])
+			continue;
 		v[n] = fresh[f];
 		fresh[f++] = NULL;
 		take_figures(v[n++], p);
 	}
-	return n;
 }
 
 static void fresh_free(struct top_proc **fresh, size_t n)

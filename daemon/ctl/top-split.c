@@ -86,12 +86,12 @@ static size_t scale(uint64_t v, uint64_t whole, size_t width)
 /* The smallest bar still shows that there is something: of what it has most of. */
 static uint8_t largest(const uint64_t parts[TOP_PARTS])
 {
-	uint8_t most = 0;
+	size_t most = 0;
 
-	for (uint8_t p = 1; p < TOP_PARTS; p++)
+	for (size_t p = 1; p < TOP_PARTS; p++)
 		if (parts[p] > parts[most])
 			most = p;
-	return most;
+	return (uint8_t)most;
 }
 
 void top_bar(const uint64_t parts[TOP_PARTS], uint64_t whole, size_t width, uint8_t *ret)
@@ -99,10 +99,10 @@ void top_bar(const uint64_t parts[TOP_PARTS], uint64_t whole, size_t width, uint
 	uint64_t before = 0;
 	size_t at = 0;
 
-	for (uint8_t p = 0; p < TOP_PARTS; p++) {
+	for (size_t p = 0; p < TOP_PARTS; p++) {
 		before = sum(before, parts[p]);
 		for (const size_t end = scale(before, whole, width); at < end; at++)
-			ret[at] = p;
+			ret[at] = (uint8_t)p;
 	}
 	if (before && at <= 1 && width) {
 		ret[0] = largest(parts);
