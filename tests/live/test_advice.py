@@ -4,6 +4,7 @@ was, and nothing is done to memory of which nobody knows that it is idle."""
 
 import os
 import re
+import shutil
 import signal
 import time
 
@@ -140,10 +141,14 @@ def test_exited_target():
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="changes users")
-def test_not_permitted():
+def test_not_permitted(tmp_path):
     """Another's page tables are nobody else's business, and even one's own need CAP_SYS_NICE from here."""
+    for folder in (tmp_path, *tmp_path.parents[:2]):
+        folder.chmod(0o755)
+    for program in (judge.CTL, judge.WORKER):
+        shutil.copy(program, tmp_path)
     with Advised(4 * MIB) as v:
-        a = judge.ctl("--json", "trim", v.pid, "--remedy=pageout", "--idle=10ms",
+        a = judge.ctl("--json", "trim", v.pid, "--remedy=pageout", "--idle=10ms", program=tmp_path / judge.CTL.name,
                       prefix=["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups", "--"])
         assert a.rc == 4, a
         v.untouched()

@@ -6,6 +6,7 @@
 #include <stddef.h>
 #include <stdint.h>
 #include <string.h>
+#include <sys/syscall.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
 
@@ -301,11 +302,12 @@ static void test_live(void **state)
 	assert_true(covers(&p, area, size));
 	all = p.bytes;
 	assert_true(all >= size);
-	if (mlock(area, size) == 0) {
+	/* Not mlock(): a build with sanitizers has one that does nothing. */
+	if (syscall(SYS_mlock, area, size) == 0) {
 		find_ours(&p);
 		assert_false(covers(&p, area, size));
 		assert_true(p.barred[PAGEABLE_LOCKED] >= size);
-		assert_int_equal(munlock(area, size), 0);
+		assert_int_equal(syscall(SYS_munlock, area, size), 0);
 	}
 	assert_int_equal(pipe(pipes), 0);
 	child = fork();
