@@ -5,12 +5,12 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
-#include "reclaim/explain-check.h"
 
 void explain_answer_done(struct explain_answer *a)
 {
 	free(a->arenas);
 	free(a->ranges);
+	free(a->cells);
 	*a = (struct explain_answer){ 0 };
 }
 
@@ -38,9 +38,7 @@ void intake_fail(const struct worker_request *req, enum worker_outcome outcome, 
 
 static int intake_complete(const struct intake *in)
 {
-	const struct explain_head *h = &in->answer.head;
-
-	return in->head_only || (in->narenas == h->narenas && in->nranges == h->nranges);
+	return in->head_only || explain_complete(&in->progress, &in->answer.head);
 }
 
 static int take_head(struct intake *in, size_t n, const char **ret_fault)
@@ -55,8 +53,9 @@ static int take_head(struct intake *in, size_t n, const char **ret_fault)
 		return 1;
 	a->arenas = calloc(a->head.narenas + 1, sizeof(*a->arenas));
 	a->ranges = calloc(a->head.nranges + 1, sizeof(*a->ranges));
+	a->cells = calloc(a->head.ncells + 1, sizeof(*a->cells));
 	in->part = malloc(sizeof(*in->part));
-	if (!a->arenas || !a->ranges || !in->part)
+	if (!a->arenas || !a->ranges || !a->cells || !in->part)
 		return -ENOMEM;
 	return intake_complete(in);
 }
@@ -66,13 +65,15 @@ static int take_part(struct intake *in, size_t n, const char **ret_fault)
 	const struct explain_part *p = in->part;
 	struct explain_answer *a = &in->answer;
 
-	*ret_fault = explain_part_fault(p, n, &a->head, &in->narenas, &in->nranges, &in->last_hi);
+	*ret_fault = explain_part_fault(p, n, &a->head, &in->progress);
 	if (*ret_fault)
 		return -EBADMSG;
 	if (p->kind == EXPLAIN_ARENAS)
 		memcpy(a->arenas + p->first, p->arenas, p->n * sizeof(*a->arenas));
-	else
+	else if (p->kind == EXPLAIN_RANGES)
 		memcpy(a->ranges + p->first, p->ranges, p->n * sizeof(*a->ranges));
+	else
+		memcpy(a->cells + p->first, p->cells, p->n * sizeof(*a->cells));
 	return intake_complete(in);
 }
 

@@ -7,14 +7,14 @@
 
 #include "base/cleanup.h"
 #include "core/worker-client.h"
+#include "reclaim/explain-check.h"
 
 struct intake {
 	const struct worker_request *req; /* borrowed */
 	bool head_only; /* the parts aren't wanted */
 	/* private */
 	bool begun;
-	uint32_t narenas, nranges;
-	uint64_t last_hi;
+	struct explain_progress progress;
 	struct explain_part *part; /* malloc'ed */
 	struct explain_answer answer; /* complete when intake_receive() says so: the caller takes it */
 };

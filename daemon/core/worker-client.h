@@ -40,6 +40,7 @@ struct explain_answer {
 	struct explain_head head;
 	struct explain_arena *arenas; /* head.narenas; malloc'ed */
 	struct explain_range *ranges; /* head.nranges; malloc'ed */
+	struct explain_cell *cells; /* head.ncells, of a request with WORKER_F_CELLS; malloc'ed */
 };
 
 /*

@@ -175,8 +175,7 @@ static bool entries_ok(const struct explain_answer *a, uint32_t kind, uint32_t n
 {
 	const uint32_t most = kind == EXPLAIN_ARENAS ? EXPLAIN_PART_ARENAS : EXPLAIN_PART_RANGES;
 	_cleanup_free_ struct explain_part *p = calloc(1, sizeof(*p));
-	uint32_t narenas = kind == EXPLAIN_ARENAS ? 0 : a->head.narenas, nranges = 0;
-	uint64_t last_hi = 0;
+	struct explain_progress progress = { .narenas = kind == EXPLAIN_ARENAS ? 0 : a->head.narenas };
 
 	if (!p)
 		return false;
@@ -186,7 +185,7 @@ static bool entries_ok(const struct explain_answer *a, uint32_t kind, uint32_t n
 			memcpy(p->arenas, a->arenas + at, p->n * sizeof(*p->arenas));
 		else
 			memcpy(p->ranges, a->ranges + at, p->n * sizeof(*p->ranges));
-		if (explain_part_fault(p, explain_part_size(kind, p->n), &a->head, &narenas, &nranges, &last_hi))
+		if (explain_part_fault(p, explain_part_size(kind, p->n), &a->head, &progress))
 			return false;
 	}
 	return true;

@@ -177,6 +177,12 @@ static int look_top(struct look *l, size_t i, const struct glibc_visitor *v)
 	range.lo = page_up(range.chunk + CHUNK_HEADER);
 	range.hi = page_down(range.chunk + a->top);
 	a->free += a->top;
+	if (v && v->cells) {
+		r = cells_free(v->cells, CELLS_GLIBC, &l->w, range.chunk, a->top, range.lo,
+			       glibc_droppable(l->t, range.lo) ? range.hi : range.lo);
+		if (r < 0)
+			return r;
+	}
 	if (range.lo >= range.hi || !glibc_droppable(l->t, range.lo))
 		return 0;
 	r = window_resident_runs(&l->w, range.lo, range.hi, &a->runs, &range.resident);
@@ -240,9 +246,18 @@ static int look_heap(struct look *l, struct glibc_tally *ta, const struct glibc_
 
 static int look_walk(struct look *l, const struct glibc_visitor *v)
 {
-	struct glibc_tally ta = { .w = &l->w, .cache = &l->cache, .v = v, .f = &l->f };
+	struct glibc_tally ta = {
+		.w = &l->w,
+		.cache = &l->cache,
+		.v = v,
+		.f = &l->f,
+		.cells = v ? v->cells : NULL,
+	};
 	int r = 0;
 
+	/* All of it is in use, until something else is found in it: as the sums go. */
+	for (size_t i = 0; ta.cells && i < l->n_heaps; i++)
+		cells_add(ta.cells, CELLS_GLIBC, l->heaps[i].arena, l->heaps[i].start, l->heaps[i].end, CELLS_IN_USE);
 	l->cache.steps_left = CACHE_STEPS;
 	for (size_t i = 0; i < l->f.n_arenas && r == 0; i++)
 		if (l->f.arenas[i].heaps)

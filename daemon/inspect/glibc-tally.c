@@ -134,6 +134,10 @@ int glibc_tally_free(struct glibc_tally *ta, uint64_t chunk, uint64_t size, uint
 	runs->bytes += size;
 	runs->resident += range.resident;
 	*ret_resident = range.resident;
+	if (ta->cells)
+		r = cells_free(ta->cells, CELLS_GLIBC, ta->w, chunk, size, range.lo, ta->fixed ? range.lo : range.hi);
+	if (r < 0)
+		return r;
 	return range.lo < range.hi && !ta->fixed && ta->v ? ta->v->range(ta->v->ctx, &range) : 0;
 }
 
@@ -155,6 +159,17 @@ static int tally_cached(struct glibc_tally *ta, uint64_t chunk, uint64_t size)
 	return r < 0 ? r : ta->v->range(ta->v->ctx, &range);
 }
 
+/* What is in no bin, on the map. */
+static void tally_map(const struct glibc_tally *ta, uint64_t chunk, uint64_t size, bool cached)
+{
+	if (!ta->cells)
+		return;
+	if (cached)
+		cells_move(ta->cells, CELLS_GLIBC, chunk, chunk + size, CELLS_CACHED);
+	else
+		cells_live(ta->cells, CELLS_GLIBC, chunk, 1);
+}
+
 int glibc_tally_chunk(void *ctx, uint64_t chunk, uint64_t size, bool is_free)
 {
 	struct glibc_tally *ta = ctx;
@@ -171,6 +186,7 @@ int glibc_tally_chunk(void *ctx, uint64_t chunk, uint64_t size, bool is_free)
 		return r;
 	}
 	if (glibc_marks_has(&ta->cache->fast, chunk)) {
+		tally_map(ta, chunk, size, true);
 		r = ta->run && ta->run_end != chunk ? run_flush(ta) : 0;
 		run_add(ta, chunk, size, 0, true);
 		return r;
@@ -179,10 +195,12 @@ int glibc_tally_chunk(void *ctx, uint64_t chunk, uint64_t size, bool is_free)
 	if (r < 0)
 		return r;
 	if (glibc_marks_has(&ta->cache->thread, chunk)) {
+		tally_map(ta, chunk, size, true);
 		/* It pins what lies around as if it were live. */
 		pin_live(ta, chunk, size);
 		return tally_cached(ta, chunk, size);
 	}
+	tally_map(ta, chunk, size, false);
 	ta->a->live_blocks++;
 	if (!ta->a->live_smallest || size < ta->a->live_smallest)
 		ta->a->live_smallest = size;
@@ -200,6 +218,8 @@ int glibc_tally_gap(void *ctx, uint64_t lo, uint64_t hi, bool foreign)
 		ta->a->foreign += hi - lo;
 		return r;
 	}
+	if (ta->cells)
+		cells_move(ta->cells, CELLS_GLIBC, lo, hi, CELLS_UNKNOWN);
 	ta->a->unknown += hi - lo;
 	ta->a->torn = true;
 	return r;

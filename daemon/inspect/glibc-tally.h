@@ -6,6 +6,7 @@
 #ifndef RECLAIM_INSPECT_GLIBC_TALLY_H
 #define RECLAIM_INSPECT_GLIBC_TALLY_H
 
+#include "inspect/cells.h"
 #include "inspect/glibc-cache.h"
 #include "inspect/glibc-walk.h"
 
@@ -15,6 +16,7 @@ struct glibc_tally {
 	const struct glibc_visitor *v;
 	struct glibc_facts *f;
 	struct glibc_arena *a; /* the one whose heap is walked */
+	struct cells *cells; /* NULL: no map is wanted */
 	bool fixed; /* its pages can't be dropped: glibc_droppable() */
 	/* neighbours that malloc_trim would find joined: free, or in a fast bin */
 	uint64_t run, run_end, run_resident;

@@ -12,6 +12,7 @@
 #include "inspect/page-runs.h"
 #include "inspect/target.h"
 
+struct cells; /* inspect/cells.h */
 struct glibc_layout; /* inspect/glibc-layout.h */
 
 enum glibc_locks {
@@ -64,6 +65,7 @@ struct glibc_visitor {
 	/* 0 goes on; anything else ends the look, which returns it. A torn heap is visited once, in part. */
 	int (*range)(void *ctx, const struct glibc_range *range);
 	void *ctx;
+	struct cells *cells; /* NULL, or a map to enter all heaps in */
 };
 
 /*

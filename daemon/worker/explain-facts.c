@@ -7,8 +7,9 @@
 #include <sys/socket.h>
 
 #include "base/text.h"
+#include "inspect/cells.h"
 #include "inspect/glibc.h"
-#include "inspect/pymalloc.h"
+#include "inspect/pymalloc-cells.h"
 #include "remedy/looks.h"
 #include "remedy/python.h"
 #include "worker/explain.h"
@@ -72,6 +73,8 @@ struct facts {
 	struct remedy_looks looks; /* of this explanation's, for the remedies' plans */
 	struct explain_arena *arenas;
 	struct explain_ranges ranges;
+	struct cells cells; /* v is NULL: no map is wanted */
+	struct explain_cell *map;
 };
 
 static void facts_runtime(struct facts *f)
@@ -191,7 +194,11 @@ static void facts_glibc(struct facts *f)
 	const struct allocator_info *info = &f->src->facts->allocator;
 	struct explain_glibc *ret = &f->head.glibc;
 	const bool glance = f->src->op == WORKER_OP_GLANCE;
-	const struct glibc_visitor visitor = { .range = remedy_looks_range, .ctx = &f->looks.glibc_droppable };
+	const struct glibc_visitor visitor = {
+		.range = remedy_looks_range,
+		.ctx = &f->looks.glibc_droppable,
+		.cells = f->cells.v ? &f->cells : NULL,
+	};
 	int r;
 
 	if (!info->libc)
@@ -220,6 +227,8 @@ static int facts_python_arena(void *ctx, const struct pymalloc_arena *a)
 		explain_ranges_add(&f->ranges, a->o.address, a->o.address + f->py->arena_size, EXPLAIN_OWNER_PYMALLOC);
 	if (f->looks.pymalloc)
 		pymalloc_image_arena(f->looks.pymalloc, a);
+	if (f->cells.v)
+		pymalloc_cells_arena(&f->cells, f->py, a);
 	return 0;
 }
 
@@ -229,6 +238,8 @@ static int facts_python_pool(void *ctx, const struct pymalloc_arena *a, const st
 
 	if (f->looks.pymalloc)
 		pymalloc_image_pool(f->looks.pymalloc, a, p);
+	if (f->cells.v)
+		pymalloc_cells_pool(&f->cells, f->py, a, p);
 	return 0;
 }
 
@@ -356,6 +367,9 @@ static void facts_collect(struct facts *f)
 			f->head.also = facts_allocators[info->also_kind];
 	}
 	facts_runtime(f);
+	/* Without memory for it there is no map, and all else. */
+	if (f->src->map)
+		(void)!cells_new(&f->cells);
 	if (!*f->src->refusal)
 		facts_glibc(f);
 	facts_python(f);
@@ -367,6 +381,9 @@ static void facts_collect(struct facts *f)
 		explain_ranges_glibc(f->t, f->arenas, f->head.narenas, f->glibc.heap_max, f->g.mmapped, &f->ranges);
 	explain_ranges_finish(f->t, &f->ranges);
 	f->head.nranges = (uint32_t)f->ranges.n;
+	if (f->cells.v)
+		f->head.ncells = explain_map(f->t, &f->ranges, &f->cells, &f->map);
+	f->head.cell_size = f->head.ncells ? f->cells.size : 0;
 	f->src->facts->looks = &f->looks;
 	facts_remedies_fill(f);
 	f->src->facts->looks = NULL;
@@ -409,6 +426,8 @@ static int facts_send(const struct facts *f, int fd)
 	if (r == 0)
 		r = facts_send_parts(fd, EXPLAIN_RANGES, f->ranges.v, sizeof(*f->ranges.v), f->head.nranges,
 				     EXPLAIN_PART_RANGES);
+	if (r == 0)
+		r = facts_send_parts(fd, EXPLAIN_CELLS, f->map, sizeof(*f->map), f->head.ncells, EXPLAIN_PART_CELLS);
 	return r;
 }
 
@@ -426,6 +445,8 @@ int explain_answer(const struct explain_source *src, int fd)
 	glibc_facts_done(&f->g);
 	pymalloc_image_free(f->looks.pymalloc);
 	explain_ranges_done(&f->ranges);
+	cells_done(&f->cells);
+	free(f->map);
 	free(f->arenas);
 	return r;
 }

@@ -48,7 +48,11 @@ static void explain_sign(struct explain *ex)
 /* Fills the head, with a reason when there are no facts. */
 static void explain_ask(struct explain *ex)
 {
-	const struct reader_request ask = { .magic = READER_MAGIC, .op = READER_EXPLAIN, .arg = ex->req->op };
+	const struct reader_request ask = {
+		.magic = READER_MAGIC,
+		.op = READER_EXPLAIN,
+		.arg = ex->req->flags & WORKER_F_CELLS ? READER_EXPLAIN_MAP : ex->req->op,
+	};
 	char why[EXPLAIN_TEXT_MAX];
 	struct reader_reply reply;
 	ssize_t n = reader_ask(&ex->reader, &ask, ex->deadline_ns, &reply);
@@ -114,16 +118,15 @@ static int explain_send(int fd, const void *buf, size_t len)
 /* Once the head is out, a part that is wrong can only be answered by falling silent. */
 static int explain_forward(struct explain *ex, int fd)
 {
-	uint32_t narenas = 0, nranges = 0;
-	uint64_t last_hi = 0;
+	struct explain_progress progress = { .narenas = 0 };
 	int r = explain_send(fd, &ex->head, sizeof(ex->head));
 
-	while (r == 0 && (narenas < ex->head.narenas || nranges < ex->head.nranges)) {
+	while (r == 0 && !explain_complete(&progress, &ex->head)) {
 		ssize_t n = reader_next(&ex->reader, &ex->part, sizeof(ex->part), ex->deadline_ns);
 
 		if (n < 0)
 			return (int)n;
-		if (explain_part_fault(&ex->part, (size_t)n, &ex->head, &narenas, &nranges, &last_hi))
+		if (explain_part_fault(&ex->part, (size_t)n, &ex->head, &progress))
 			return -EBADMSG;
 		r = explain_send(fd, &ex->part, (size_t)n);
 	}

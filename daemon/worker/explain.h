@@ -22,6 +22,7 @@ struct explain_source {
 	const char *refusal; /* why nothing is known of its allocator, "" when it is */
 	uint32_t op; /* enum worker_op */
 	bool outside; /* also what the kernel alone does: WORKER_F_OUTSIDE */
+	bool map; /* send the cells as well */
 };
 
 /* Looks at everything and sends head and parts on @fd. 0 or -errno. */
@@ -44,5 +45,13 @@ void explain_ranges_glibc(struct target *t, const struct explain_arena *arenas, 
 /* Puts them in order, joins neighbours, counts resident pages. At most EXPLAIN_RANGES_MAX remain. */
 void explain_ranges_finish(struct target *t, struct explain_ranges *rs);
 void explain_ranges_done(struct explain_ranges *rs);
+
+struct cells; /* inspect/cells.h */
+
+/*
+ * Completes the map that the readers have drawn in @cells, with @rs, which are
+ * finished. Returns the number of cells, malloc'ed in *ret; 0: there is no map.
+ */
+uint32_t explain_map(struct target *t, const struct explain_ranges *rs, struct cells *cells, struct explain_cell **ret);
 
 #endif

@@ -140,7 +140,7 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 		return;
 	if (req->op == READER_PLAN)
 		reader_plan(st, req->arg, &reply->plan);
-	else if (req->op == READER_EXPLAIN && (req->arg == WORKER_OP_EXPLAIN || req->arg == WORKER_OP_GLANCE))
+	else if (req->op == READER_EXPLAIN && req->arg != WORKER_OP_RECLAIM && req->arg <= READER_EXPLAIN_MAP)
 		return; /* the facts come behind the reply */
 	else if (req->op == READER_PROVE && st->facts.safepoint.target)
 		reader_prove(st, req, &reply->verdict);
@@ -157,17 +157,18 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 }
 
 /* Behind the reply, which has said that the target is open. */
-static int reader_explain(struct reader_state *st, uint32_t op, int fd)
+static int reader_explain(struct reader_state *st, uint32_t arg, int fd)
 {
 	const struct explain_source src = {
 		.facts = &st->facts,
 		.refusal = st->refusal,
-		.op = op,
+		.op = arg == READER_EXPLAIN_MAP ? WORKER_OP_EXPLAIN : arg,
+		.map = arg == READER_EXPLAIN_MAP,
 		.outside = st->outside,
 	};
 
 	/* Only remedies need to know the bounds of code. */
-	if (op == WORKER_OP_GLANCE)
+	if (src.op == WORKER_OP_GLANCE)
 		reader_detect(st);
 	else
 		reader_inspect(st);

@@ -31,6 +31,14 @@ static inline bool explain_remedies_ok(const struct explain_head *h)
 	return true;
 }
 
+static inline bool explain_map_ok(const struct explain_head *h, const struct worker_request *req)
+{
+	if (!h->ncells)
+		return true;
+	return (req->flags & WORKER_F_CELLS) && h->ncells <= EXPLAIN_CELLS_MAX && h->cell_size >= EXPLAIN_CELL_MIN &&
+	       h->cell_size <= EXPLAIN_CELL_MAX && !(h->cell_size & (h->cell_size - 1));
+}
+
 /* What is wrong with a received head, or NULL; puts the NUL at the end of every text. */
 static inline const char *explain_head_fault(struct explain_head *h, size_t length, const struct worker_request *req)
 {
@@ -51,6 +59,8 @@ static inline const char *explain_head_fault(struct explain_head *h, size_t leng
 		return "unknown remedies";
 	if (h->narenas > EXPLAIN_ARENAS_MAX || h->nranges > EXPLAIN_RANGES_MAX || h->narenas > h->arenas_total)
 		return "too many arenas or ranges";
+	if (!explain_map_ok(h, req))
+		return "a map that nobody asked for, or of a wrong size";
 	h->reason[EXPLAIN_TEXT_MAX - 1] = h->glibc.why[EXPLAIN_TEXT_MAX - 1] = '\0';
 	h->python.why[EXPLAIN_TEXT_MAX - 1] = '\0';
 	for (uint32_t i = 0; i < EXPLAIN_REMEDIES_MAX; i++)
@@ -65,19 +75,43 @@ static inline size_t explain_part_size(uint32_t kind, uint32_t n)
 		return offsetof(struct explain_part, arenas) + n * sizeof(struct explain_arena);
 	if (kind == EXPLAIN_RANGES && n >= 1 && n <= EXPLAIN_PART_RANGES)
 		return offsetof(struct explain_part, ranges) + n * sizeof(struct explain_range);
+	if (kind == EXPLAIN_CELLS && n >= 1 && n <= EXPLAIN_PART_CELLS)
+		return offsetof(struct explain_part, cells) + n * sizeof(struct explain_cell);
 	return 0;
 }
 
-/*
- * What is wrong with the next part, or NULL. @narenas and @nranges came so far
- * and are moved on; @last_hi is the end of the last range, 0 at first.
- */
-static inline const char *explain_part_fault(const struct explain_part *p, size_t length, const struct explain_head *h,
-					     uint32_t *narenas, uint32_t *nranges, uint64_t *last_hi)
+/* What has come so far. Zeroed: nothing. */
+struct explain_progress {
+	uint32_t narenas, nranges, ncells;
+	uint64_t last_hi; /* end of the last range */
+	struct explain_cell last; /* cell */
+};
+
+static inline bool explain_complete(const struct explain_progress *pr, const struct explain_head *h)
 {
-	const uint32_t kind = *narenas < h->narenas ? EXPLAIN_ARENAS : EXPLAIN_RANGES;
-	uint32_t *count = kind == EXPLAIN_ARENAS ? narenas : nranges;
-	const uint32_t all = kind == EXPLAIN_ARENAS ? h->narenas : h->nranges;
+	return pr->narenas == h->narenas && pr->nranges == h->nranges && pr->ncells == h->ncells;
+}
+
+/* In order, of a known owner, and no more in it than fits: sums of a map can't overflow. */
+static inline bool explain_cell_ok(const struct explain_cell *c, const struct explain_cell *last, uint32_t size)
+{
+	const uint64_t sum = (uint64_t)c->in_use + c->cached + c->free_resident + c->free_shared + c->free_gone +
+			     c->overhead + c->unknown;
+
+	return c->at % size == 0 && c->at <= UINT64_MAX - size && c->owner && c->owner < EXPLAIN_NOWNERS &&
+	       (c->at > last->at || (c->at == last->at && c->owner > last->owner)) && sum && sum <= size &&
+	       (uint64_t)c->resident + c->swapped <= size;
+}
+
+/* What is wrong with the next part, or NULL; then @pr is moved on. */
+static inline const char *explain_part_fault(const struct explain_part *p, size_t length, const struct explain_head *h,
+					     struct explain_progress *pr)
+{
+	const uint32_t kind = pr->narenas < h->narenas ? EXPLAIN_ARENAS :
+			      pr->nranges < h->nranges ? EXPLAIN_RANGES :
+							 EXPLAIN_CELLS;
+	uint32_t *count = kind == EXPLAIN_ARENAS ? &pr->narenas : kind == EXPLAIN_RANGES ? &pr->nranges : &pr->ncells;
+	const uint32_t all = kind == EXPLAIN_ARENAS ? h->narenas : kind == EXPLAIN_RANGES ? h->nranges : h->ncells;
 
 	if (length < offsetof(struct explain_part, arenas) || length > sizeof(*p) || p->magic != EXPLAIN_MAGIC ||
 	    p->kind != kind || length != explain_part_size(kind, p->n) || p->first != *count || p->n > all - *count)
@@ -85,9 +119,14 @@ static inline const char *explain_part_fault(const struct explain_part *p, size_
 	for (uint32_t i = 0; kind == EXPLAIN_RANGES && i < p->n; i++) {
 		const struct explain_range *r = &p->ranges[i];
 
-		if (r->lo < *last_hi || r->lo >= r->hi || !r->owner || r->owner >= EXPLAIN_NOWNERS)
+		if (r->lo < pr->last_hi || r->lo >= r->hi || !r->owner || r->owner >= EXPLAIN_NOWNERS)
 			return "ranges that make no sense";
-		*last_hi = r->hi;
+		pr->last_hi = r->hi;
+	}
+	for (uint32_t i = 0; kind == EXPLAIN_CELLS && i < p->n; i++) {
+		if (!explain_cell_ok(&p->cells[i], &pr->last, h->cell_size))
+			return "a map that makes no sense";
+		pr->last = p->cells[i];
 	}
 	*count += p->n;
 	return NULL;

@@ -2,7 +2,8 @@
 /*
  * What the worker answers to WORKER_OP_EXPLAIN and WORKER_OP_GLANCE: facts, in
  * numbers. One struct explain_head, then parts until the counts of the head
- * are reached: arenas first, then ranges. The target is never stopped.
+ * are reached: arenas first, then ranges, then the cells of the map, which are
+ * there only when they were asked for. The target is never stopped.
  *
  * The process that found these facts parsed hostile input: whoever receives
  * them checks them with reclaim/explain-check.h and escapes every text.
@@ -13,7 +14,7 @@
 #include <stdint.h>
 
 #define EXPLAIN_MAGIC 0x6e6c7078u /* "xpln" */
-#define EXPLAIN_VERSION 2u
+#define EXPLAIN_VERSION 3u
 #define EXPLAIN_TEXT_MAX 192
 #define EXPLAIN_UNKNOWN UINT64_MAX /* a figure that could not be told */
 
@@ -29,6 +30,10 @@
 #define EXPLAIN_RANGES_MAX 8192
 #define EXPLAIN_PART_ARENAS 128 /* entries of one part */
 #define EXPLAIN_PART_RANGES 512
+#define EXPLAIN_CELLS_MAX 65536 /* their size grows until there are no more */
+#define EXPLAIN_CELL_MIN 4096u
+#define EXPLAIN_CELL_MAX (1u << 31)
+#define EXPLAIN_PART_CELLS 512
 
 enum explain_allocator {
 	EXPLAIN_ALLOC_UNKNOWN,
@@ -151,6 +156,7 @@ struct explain_head {
 	uint32_t narenas, nranges; /* that follow in parts */
 	uint64_t arenas_total;
 	uint64_t elapsed_us; /* what the looking took */
+	uint32_t ncells, cell_size; /* of the map; a power of two */
 	struct explain_glibc glibc;
 	struct explain_python python;
 	struct explain_remedy remedies[EXPLAIN_REMEDIES_MAX];
@@ -194,7 +200,27 @@ struct explain_range {
 	uint32_t pad;
 };
 
-enum explain_kind { EXPLAIN_ARENAS = 1, EXPLAIN_RANGES };
+/*
+ * One square of the map: what the allocators hold between @at and @at + cell_size, as far as it is
+ * @owner's. Ascending by address, then by owner.
+ */
+struct explain_cell {
+	uint64_t at; /* a multiple of the cells' size */
+	uint32_t owner; /* enum explain_owner */
+	uint32_t arena; /* whose it is, or that of the first: glibc's index, Python's number */
+	/* bytes, together at most a cell's size */
+	uint32_t in_use, cached;
+	uint32_t free_resident; /* in whole pages that are resident: what can go back */
+	uint32_t free_shared; /* in pages that hold something alive too */
+	uint32_t free_gone; /* in whole pages that went back, or never came */
+	uint32_t overhead; /* headers, and what is too small for another block */
+	uint32_t unknown; /* couldn't be read */
+	/* and once more, by pages */
+	uint32_t resident, swapped;
+	uint32_t live_blocks;
+};
+
+enum explain_kind { EXPLAIN_ARENAS = 1, EXPLAIN_RANGES, EXPLAIN_CELLS };
 
 /* Sent as long as its entries need. */
 struct explain_part {
@@ -203,6 +229,7 @@ struct explain_part {
 	union {
 		struct explain_arena arenas[EXPLAIN_PART_ARENAS];
 		struct explain_range ranges[EXPLAIN_PART_RANGES];
+		struct explain_cell cells[EXPLAIN_PART_CELLS];
 	};
 };
 
@@ -213,6 +240,7 @@ _Static_assert(sizeof(struct explain_python) ==
 	       "explain_python is a wire format");
 _Static_assert(sizeof(struct explain_arena) == 136 + EXPLAIN_RUN_LOGS * 16, "explain_arena is a wire format");
 _Static_assert(sizeof(struct explain_range) == 32, "explain_range is a wire format");
+_Static_assert(sizeof(struct explain_cell) == 56, "explain_cell is a wire format");
 _Static_assert(sizeof(struct explain_remedy) == 40 + EXPLAIN_TEXT_MAX, "explain_remedy is a wire format");
 
 #endif

@@ -55,6 +55,7 @@ enum worker_flag {
 	WORKER_F_DEEP = 1 << 4, /* purge: retire pools also when the target is busy (--depth=deep) */
 	WORKER_F_AUTO = 1 << 5, /* of the remedies asked for, in the order of their bits, those that pay */
 	WORKER_F_OUTSIDE = 1 << 6, /* explain: also cold and pageout, for which all its page tables are walked */
+	WORKER_F_CELLS = 1 << 7, /* explain: a map as well */
 };
 
 enum worker_outcome {
