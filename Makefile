@@ -162,9 +162,9 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix soak fault-check fuzz lint format gen gen-check docs \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs \
 	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
-	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb install uninstall clean help FORCE
+	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb setup-picture install uninstall clean help FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -196,6 +196,9 @@ matrix: setup-check tests ## targets from other Debian releases, in chroots unde
 	@/usr/bin/python3 -m pytest -q tests/matrix
 	@RECLAIM_CHROOTS="$${RECLAIM_CHROOTS:-$(CURDIR)/build/chroot}" /usr/bin/python3 -m pytest -q \
 		tests/live/test_glibc_reader.py tests/live/test_cpython_reader.py tests/live/test_collect.py tests/live/test_purge.py
+
+picture-check: setup-picture tests ## the pages of explain --html in a real browser (installs chromium, which is large)
+	@/usr/bin/python3 -m pytest -q tests/picture
 
 KERNELS ?= all
 vm: setup-vm vm-tests ## boot Debian's kernels in qemu, load the module, test it; KERNELS='bookworm forky': some of them
@@ -291,6 +294,7 @@ setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
 setup-docs: ; @$(SETUP) docs
 setup-deb: ; @$(SETUP) deb
+setup-picture: ; @$(SETUP) picture
 
 # ---------------------------------------------------------------- rules
 
@@ -319,6 +323,9 @@ $O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
 	$(call say,CC)
 	$(Q)$(CC) $(all_cppflags) -Itests/unit -Itests/fuzz -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) \
 		-MMD -MP -c -o $@ $<
+
+# What these take in as it is, no compiler tells.
+$O/daemon/ctl/picture-html.o: daemon/ctl/picture.css daemon/ctl/picture.js
 
 define archive
 $O/$1.list: FORCE

@@ -45,7 +45,6 @@ struct notes {
 };
 
 struct explanation {
-	int cancel_fd; /* set before it is read: once readable, our worker is given up. 0: never */
 	struct proc proc;
 	bool has_regions;
 	struct region_list regions;
@@ -56,11 +55,21 @@ struct explanation {
 	struct notes notes;
 };
 
+#define EXPLAIN_TIMEOUT_US 10000000ull
+
+struct explain_ask {
+	uint64_t timeout_us; /* for the looking inside; 0: EXPLAIN_TIMEOUT_US */
+	bool map; /* draw a map, which the daemon doesn't */
+	int cancel_fd; /* the looking inside ends when it is readable; 0: none */
+};
+
 /*
- * Everything that is known of @pid: the kernel's view, and that of a worker, whose failure is in the answer. @ret is
- * zeroed, or has a cancel_fd; explanation_done() is called whatever came of it. 0, -ESRCH, -errno.
+ * Looks at a process: everything but the notes. 0 also when nothing is known of its inside, and
+ * answer.head says why; -ESRCH, -EACCES, -errno with @why. The caller calls explanation_done().
  */
-int explanation_read(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct explanation *ret) __must_check;
+int explanation_read(int proc, const struct explain_ask *ask, pid_t pid, struct explanation *ret, char *why,
+		     size_t why_size) __must_check;
+
 void explanation_done(struct explanation *e); /* accepts zeroed and finished ones */
 
 /* Are there facts from inside? */

@@ -49,6 +49,13 @@ static void json_escaped(struct json *j, unsigned int code)
 	json_puts(j, buf);
 }
 
+/* "</script>" and "<!--" would end or change the script around it, whatever the quotes. */
+static bool json_must_escape(const struct json *j, uint32_t code)
+{
+	return code == '"' || code == '\\' || !text_is_plain(code) ||
+	       (j->in_markup && (code == '<' || code == '>' || code == '&'));
+}
+
 static void json_quoted(struct json *j, const char *text)
 {
 	size_t left = strlen(text);
@@ -61,7 +68,7 @@ static void json_quoted(struct json *j, const char *text)
 		if (!n) {
 			json_puts(j, "\xef\xbf\xbd"); /* U+FFFD */
 			n = 1;
-		} else if (code == '"' || code == '\\' || !text_is_plain(code)) {
+		} else if (json_must_escape(j, code)) {
 			json_escaped(j, code);
 		} else {
 			json_raw(j, text, n);

@@ -22,13 +22,14 @@
 
 struct json {
 	FILE *f;
+	bool in_markup; /* inside of a <script> in HTML: no text may end it */
 	int error; /* 0 or negative errno */
 	unsigned int depth;
 	bool items[JSON_DEPTH_MAX + 1]; /* something was written at this depth */
 	char brackets[JSON_DEPTH_MAX + 1]; /* '{' or '[' */
 };
 
-void json_init(struct json *j, FILE *f);
+void json_init(struct json *j, FILE *f); /* in_markup is false then */
 
 /* @key is NULL inside arrays and for the document itself. @bracket: '{' or '['. */
 void json_open(struct json *j, const char *key, char bracket);

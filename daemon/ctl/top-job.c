@@ -113,12 +113,13 @@ static void run_glance(struct top_job *j)
 
 static void run_explain(struct top_job *j)
 {
+	const struct explain_ask ask = { .timeout_us = EXPLAIN_US, .cancel_fd = j->cancel };
 	struct explanation *e = calloc(1, sizeof(*e));
+	char why[256];
 
 	if (!e)
 		return;
-	e->cancel_fd = j->cancel;
-	if (explanation_read(j->ctl, j->pid, EXPLAIN_US, e) < 0 || e->proc.start_time != j->start_time) {
+	if (explanation_read(j->ctl->proc, &ask, j->pid, e, why, sizeof(why)) < 0 || e->proc.start_time != j->start_time) {
 		explanation_free(e);
 		return;
 	}

@@ -51,6 +51,8 @@ static const struct option_spec trim_options[] = {
 	  AT(recheck), "a time such as 30s", NULL },
 	{ "idle", 0, "TIME", "For cold, pageout: what was idle for so long (2min; without module 10s)", option_time,
 	  AT(idle), "a time such as 2min", NULL },
+	{ "report", 0, "FILE", "Of one process: write a page with pictures of its memory before and after", option_text,
+	  AT(report), "a file", NULL },
 	{ "force", 0, NULL, "Allow pid 1", option_flag, AT(force), NULL, NULL },
 };
 
@@ -66,6 +68,7 @@ struct trim {
 	int root; /* "/" */
 	uint64_t recheck_us; /* 0: don't look again */
 	char path[4096]; /* of the worker */
+	struct trim_picture *picture; /* NULL: not wanted */
 	struct bus_client daemon; /* whose worker does it, when we aren't root and it runs */
 };
 
@@ -73,6 +76,7 @@ static void trim_donep(struct trim *t)
 {
 	free(t->pids);
 	free(t->results);
+	trim_picture_free(t->picture);
 	closep(&t->root);
 	bus_client_close(&t->daemon);
 	trim_idle_done(&t->idle);
@@ -86,6 +90,8 @@ static const char *find_conflict(const struct trim_opts *o, size_t npids)
 		return "process ids, --unit, --cgroup and --all exclude each other";
 	if (!npids && !o->unit && !o->cgroup && !o->all)
 		return "which process? Give process ids, --unit, --cgroup or --all";
+	if (o->report && (npids != 1 || o->dry_run))
+		return "--report is for one process id, and not with --dry-run";
 	if (npids && o->min.given)
 		return "--min is for --all, --unit and --cgroup";
 	if (o->max_stop.given && !o->max_stop.value)
@@ -332,6 +338,17 @@ static int trim_nobody(struct ctl *ctl, const struct trim_opts *o)
 	return ctl_output_done(CTL_GONE, r);
 }
 
+/* All is done by then: that the page is missing is one more failure. */
+static int trim_finish_picture(const struct ctl *ctl, const struct trim_opts *o, struct trim *t)
+{
+	char why[700];
+
+	if (!t->picture || trim_picture_end(ctl, o, t->picture, why, sizeof(why)) == 0)
+		return CTL_DONE;
+	ctl_diag("--report: %s", why);
+	return CTL_FAILED;
+}
+
 static int trim_finish(struct ctl *ctl, const struct trim *t)
 {
 	int r = trim_report(ctl, t->results, t->nresults), signo = interrupt_signal();
@@ -349,7 +366,7 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	_cleanup_(trim_donep) struct trim t = { .root = -1 };
 	const struct trim_opts *o = opts;
 	const char *conflict;
-	char why[256];
+	char why[256], report[700] = "out of memory";
 	int r;
 
 	r = pids_parse(args, nargs, &t.pids, &t.npids, why, sizeof(why));
@@ -378,10 +395,14 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	/* It never takes pid 1. Without a daemon our own worker does what it may. */
 	if (geteuid() != 0 && !o->force && bus_client_open(&t.daemon) != CTL_DONE)
 		bus_client_close(&t.daemon);
+	r = o->report ? trim_picture_begin(ctl, o, t.pids[0], &t.picture, report, sizeof(report)) : 0;
+	if (r < 0)
+		return ctl_fail(ctl, r == -ESRCH ? CTL_GONE : CTL_FAILED, "--report: %s", report);
 	r = trim_run(ctl, o, &t);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));
-	return trim_finish(ctl, &t);
+	r = trim_finish_picture(ctl, o, &t);
+	return trim_finish(ctl, &t) ?: r;
 }
 
 const struct verb verb_trim = {

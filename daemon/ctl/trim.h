@@ -14,7 +14,7 @@
 #include "reclaim/worker.h"
 
 struct trim_opts {
-	const char *unit, *cgroup, *remedies;
+	const char *unit, *cgroup, *remedies, *report;
 	struct opt_number min, max_stop, timeout, recheck, idle;
 	int advice, depth; /* 0: not given */
 	bool all, dry_run, force;
@@ -74,6 +74,21 @@ void trim_report_failure(const struct trim_row *row, bool group);
 
 /* And for one whose memory has come back, or may. */
 void trim_report_warning(const struct trim_row *row);
+
+struct trim_picture;
+
+/* Opens the file of --report and looks at the process. 0, or -errno with @why. */
+int trim_picture_begin(const struct ctl *ctl, const struct trim_opts *o, pid_t pid, struct trim_picture **ret,
+		       char *why, size_t size) __must_check;
+/* Looks again, and writes. 0, or -errno with @why. */
+int trim_picture_end(const struct ctl *ctl, const struct trim_opts *o, struct trim_picture *tp, char *why, size_t size)
+	__must_check;
+void trim_picture_free(struct trim_picture *tp); /* accepts NULL */
+
+static inline void trim_picture_freep(struct trim_picture **tp)
+{
+	trim_picture_free(*tp);
+}
 
 /* All rows, and a total when there are several. 0 or -errno. */
 int trim_report(struct ctl *ctl, const struct trim_row *rows, size_t n) __must_check;

@@ -21,7 +21,8 @@ enum reader_op {
 	READER_CHECK, /* what holds of it under the lock: answered in the shared lists */
 	READER_HUGE, /* huge pages; arg: enum reader_huge; answered in the shared lists' ranges */
 	READER_ADVISE, /* the next ranges that a cold or pageout was planned for */
-	READER_EXPLAIN, /* arg: enum worker_op, or READER_EXPLAIN_MAP; behind the reply come the messages of reclaim/explain.h */
+	/* arg: enum worker_op, or READER_EXPLAIN_MAP; behind the reply come the messages of reclaim/explain.h */
+	READER_EXPLAIN,
 };
 
 #define READER_EXPLAIN_MAP WORKER_NOPS /* WORKER_OP_EXPLAIN, with a map */
