@@ -50,7 +50,9 @@ static void make_head(struct source *s, struct explain_head *h)
 {
 	const uint32_t arenas = draw(s), ranges = draw(s), cells = draw(s), kind = draw(s);
 
-	fill(s, h, sizeof(*h));
+	memset(h, 0, sizeof(*h));
+	if (kind % 4 == 3)
+		fill(s, h, sizeof(*h));
 	h->magic = EXPLAIN_MAGIC;
 	h->version = EXPLAIN_VERSION;
 	h->pid = 1;
@@ -58,7 +60,6 @@ static void make_head(struct source *s, struct explain_head *h)
 	h->start_time = 0;
 	if (kind % 4 == 3)
 		return;
-	memset(&h->allocator, 0, offsetof(struct explain_head, narenas) - offsetof(struct explain_head, allocator));
 	h->glibc.layer = h->python.layer = EXPLAIN_READ;
 	h->narenas = arenas % 260;
 	h->nranges = ranges % 1030;
@@ -88,7 +89,9 @@ static size_t make_part(struct source *s, const struct explain_head *h, const st
 {
 	const uint32_t how = draw(s), n = draw(s);
 
-	fill(s, p, how % 8 == 7 ? sizeof(*p) : 0);
+	memset(p, 0, sizeof(*p));
+	if (how % 8 == 7)
+		fill(s, p, sizeof(*p));
 	p->magic = EXPLAIN_MAGIC;
 	p->kind = pr->narenas < h->narenas ? EXPLAIN_ARENAS : pr->nranges < h->nranges ? EXPLAIN_RANGES : EXPLAIN_CELLS;
 	p->first = p->kind == EXPLAIN_ARENAS ? pr->narenas : p->kind == EXPLAIN_RANGES ? pr->nranges : pr->ncells;
