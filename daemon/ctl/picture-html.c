@@ -104,6 +104,8 @@ static void html_layer(FILE *f, const struct picture *p, size_t number, const st
 	if (has_cells(p, l->owner))
 		(void)fprintf(f, "<div class=\"map\" data-picture=\"%zu\" data-owner=\"%u\"></div>\n", number,
 			      l->owner);
+	else if (l->owner && l->in_use != EXPLAIN_UNKNOWN && l->resident)
+		(void)fputs("<p>There is no map of it: it changed too fast, or memory was short.</p>\n", f);
 	(void)fputs("</section>\n", f);
 }
 
