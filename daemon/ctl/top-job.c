@@ -119,7 +119,8 @@ static void run_explain(struct top_job *j)
 
 	if (!e)
 		return;
-	if (explanation_read(j->ctl->proc, &ask, j->pid, e, why, sizeof(why)) < 0 || e->proc.start_time != j->start_time) {
+	if (explanation_read(j->ctl->proc, &ask, j->pid, e, why, sizeof(why)) < 0 ||
+	    e->proc.start_time != j->start_time) {
 		explanation_free(e);
 		return;
 	}
