@@ -10,6 +10,7 @@
 #include <sys/syscall.h>
 
 #include "base/procfs.h"
+#include "inspect/trouble.h"
 
 #define MODULES_MAX 4096
 #define HEADERS_MAX (64 + 256 * 56)
@@ -41,7 +42,7 @@ static int module_path_root(int piddir, const struct map *map)
 }
 
 /*
- * The file's fd, -ENOENT when it can't be had, -EMFILE. Looked at before it is
+ * The file's fd, -ENOENT when it can't be had, -EMFILE, -ESRCH. Looked at before it is
  * opened: opening a device or a FIFO can have effects.
  */
 static int module_fd(int piddir, const struct map *map)
@@ -54,11 +55,15 @@ static int module_fd(int piddir, const struct map *map)
 	if (by_name)
 		path = module_path_root(piddir, map);
 	if (path < 0)
-		return errno == EMFILE ? -EMFILE : -ENOENT;
-	if (fstat(path, &st) < 0 || !S_ISREG(st.st_mode) || (by_name && st.st_ino != map->inode))
+		return trouble_note(errno, errno == EMFILE || errno == ESRCH ? -errno : -ENOENT);
+	if (fstat(path, &st) < 0)
+		return trouble_note(errno, -ENOENT);
+	if (!S_ISREG(st.st_mode) || (by_name && st.st_ino != map->inode))
 		return -ENOENT;
 	fd = procfs_reopen(path, O_RDONLY | O_NONBLOCK | O_NOCTTY);
-	return fd == -EMFILE ? fd : fd < 0 ? -ENOENT : fd;
+	if (fd < 0)
+		return trouble_note(-fd, fd == -EMFILE ? fd : -ENOENT);
+	return fd;
 }
 
 static int modules_add(int piddir, const struct map *map, struct modules *m)
@@ -73,7 +78,7 @@ static int modules_add(int piddir, const struct map *map, struct modules *m)
 		return -ENOMEM;
 	m->v = v;
 	fd = module_fd(piddir, map);
-	if (fd == -EMFILE)
+	if (fd == -EMFILE || fd == -ESRCH)
 		return fd;
 	m->v[m->n++] = (struct module){
 		.start = map->start,

@@ -36,7 +36,7 @@ struct modules {
  * Opens what @maps names, through /proc/PID/map_files (the very file, also
  * when deleted or in another mount namespace), else below /proc/PID/root when
  * the caller may not use map_files. A file that can't be opened is a module
- * without content, not an error. 0, -E2BIG, -EMFILE, -ENOMEM.
+ * without content, not an error. 0, -E2BIG, -EMFILE, -ENOMEM, -ESRCH.
  */
 int modules_open(int piddir, const struct maps *maps, struct modules *ret) __must_check;
 void modules_close(struct modules *m);

@@ -5,6 +5,8 @@
 #include <errno.h>
 #include <string.h>
 
+#include "inspect/trouble.h"
+
 #define RELOCS_MAX 4000000u
 #define SEGMENT_MAX (256ull << 20)
 #define SEGMENTS_MAX 8
@@ -56,8 +58,9 @@ int object_section_bytes(const struct object *o, const char *name, const unsigne
 	Elf_Scn *scn = NULL;
 	size_t strndx;
 
+	errno = 0;
 	if (elf_getshdrstrndx(o->elf, &strndx) < 0)
-		return -ENOENT;
+		return trouble_note(errno, -ENOENT);
 	while ((scn = elf_nextscn(o->elf, scn)) != NULL) {
 		GElf_Shdr sh;
 		const char *s = gelf_getshdr(scn, &sh) ? elf_strptr(o->elf, strndx, sh.sh_name) : NULL;
@@ -70,7 +73,7 @@ int object_section_bytes(const struct object *o, const char *name, const unsigne
 		*ret_len = data->d_size;
 		return 0;
 	}
-	return -ENOENT;
+	return trouble_note(errno, -ENOENT);
 }
 
 static int relocs_rela(const Elf_Data *data, uint32_t type, object_reloc_visit visit, void *ctx)
@@ -159,9 +162,12 @@ static int object_relocs(const struct object *o, uint32_t type, bool relr, objec
 
 		if (!gelf_getshdr(scn, &sh) || (sh.sh_type != SHT_RELA && !(relr && sh.sh_type == SHT_RELR)))
 			continue;
+		errno = 0;
 		data = elf_rawdata(scn, NULL);
-		if (!data || !data->d_buf)
+		if (!data || !data->d_buf) {
+			(void)trouble_note(errno, 0);
 			continue;
+		}
 		r = sh.sh_type == SHT_RELR ? relr_walk(&w, data) : relocs_rela(data, type, visit, ctx);
 		if (r != 0)
 			return r;

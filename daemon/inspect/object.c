@@ -5,6 +5,8 @@
 #include <string.h>
 #include <sys/stat.h>
 
+#include "inspect/trouble.h"
+
 #define PAGE 4096ull
 #define PHDRS_MAX 256
 #define SHDRS_MAX 4096
@@ -24,16 +26,18 @@ int object_open(int fd, struct object *ret)
 	struct object o = { 0 };
 	size_t nshdr;
 
+	errno = 0;
 	if (object_is_sparse(fd))
-		return -ENOEXEC;
+		return trouble_note(errno, -ENOEXEC);
 	if (elf_version(EV_CURRENT) == EV_NONE)
 		return -ENOSYS;
 	o.elf = elf_begin(fd, ELF_C_READ_MMAP, NULL);
 	if (!o.elf)
-		return -ENOEXEC;
+		return trouble_note(errno, -ENOEXEC);
 	if (elf_kind(o.elf) != ELF_K_ELF || !gelf_getehdr(o.elf, &o.ehdr) || gelf_getclass(o.elf) != ELFCLASS64 ||
 	    o.ehdr.e_machine != EM_X86_64 || elf_getphdrnum(o.elf, &o.nphdr) < 0 || o.nphdr > PHDRS_MAX ||
 	    elf_getshdrnum(o.elf, &nshdr) < 0 || nshdr > SHDRS_MAX) {
+		(void)trouble_note(errno, 0);
 		object_close(&o);
 		return -ENOEXEC;
 	}
@@ -61,8 +65,11 @@ void object_close(struct object *o)
 Dwarf_CFI *object_cfi(struct object *o)
 {
 	/* From the ELF file rather than the debug info: its CFI (.eh_frame) needs no end of its own. */
+	errno = 0;
 	if (!o->cfi_tried)
 		o->cfi = dwarf_getcfi_elf(o->elf);
+	if (!o->cfi_tried && !o->cfi)
+		(void)trouble_note(errno, 0);
 	o->cfi_tried = true;
 	return o->cfi;
 }
@@ -99,9 +106,10 @@ int object_bytes(const struct object *o, uint64_t vaddr, size_t len, const void 
 		if (!object_load(o, i, &ph) || vaddr < ph.p_vaddr || vaddr - ph.p_vaddr > ph.p_filesz ||
 		    ph.p_filesz - (vaddr - ph.p_vaddr) < len)
 			continue;
+		errno = 0;
 		data = elf_getdata_rawchunk(o->elf, (int64_t)(ph.p_offset + (vaddr - ph.p_vaddr)), len, ELF_T_BYTE);
 		if (!data || !data->d_buf || data->d_size != len)
-			return -ENOENT;
+			return trouble_note(errno, -ENOENT);
 		*ret = data->d_buf;
 		return 0;
 	}
@@ -162,10 +170,24 @@ int object_data(const struct object *o, uint64_t *ret_lo, uint64_t *ret_hi)
 /* The next section of @type after @scn (NULL: the first). */
 static Elf_Scn *object_section(const struct object *o, Elf_Scn *scn, uint32_t type, GElf_Shdr *ret)
 {
+	errno = 0;
 	while ((scn = elf_nextscn(o->elf, scn)) != NULL)
 		if (gelf_getshdr(scn, ret) && ret->sh_type == type)
 			return scn;
+	(void)trouble_note(errno, 0);
 	return NULL;
+}
+
+/* What is in it; @scn may be NULL. */
+static const Elf_Data *object_data_of(Elf_Scn *scn)
+{
+	const Elf_Data *data;
+
+	errno = 0;
+	data = scn ? elf_getdata(scn, NULL) : NULL;
+	if (!data)
+		(void)trouble_note(errno, 0);
+	return data;
 }
 
 bool object_has_section(const struct object *o, const char *name)
@@ -173,8 +195,9 @@ bool object_has_section(const struct object *o, const char *name)
 	Elf_Scn *scn = NULL;
 	size_t strndx;
 
+	errno = 0;
 	if (elf_getshdrstrndx(o->elf, &strndx) < 0)
-		return false;
+		return trouble_note(errno, false);
 	while ((scn = elf_nextscn(o->elf, scn)) != NULL) {
 		GElf_Shdr sh;
 		const char *s = gelf_getshdr(scn, &sh) ? elf_strptr(o->elf, strndx, sh.sh_name) : NULL;
@@ -182,7 +205,7 @@ bool object_has_section(const struct object *o, const char *name)
 		if (s && !strcmp(s, name))
 			return true;
 	}
-	return false;
+	return trouble_note(errno, false);
 }
 
 struct symtab {
@@ -196,9 +219,8 @@ static int symtab_of(const struct object *o, uint32_t type, struct symtab *ret)
 {
 	GElf_Shdr sh;
 	Elf_Scn *scn = object_section(o, NULL, type, &sh);
-	const Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
-	Elf_Scn *strscn = scn ? elf_getscn(o->elf, sh.sh_link) : NULL;
-	const Elf_Data *str = strscn ? elf_getdata(strscn, NULL) : NULL;
+	const Elf_Data *data = object_data_of(scn);
+	const Elf_Data *str = object_data_of(scn ? elf_getscn(o->elf, sh.sh_link) : NULL);
 
 	if (!data || !data->d_buf || data->d_type != ELF_T_SYM)
 		return -ENOENT;
@@ -278,8 +300,7 @@ static int object_sym_hashed(const struct object *o, const struct symtab *t, boo
 			     const char *name, const Elf64_Sym **ret)
 {
 	GElf_Shdr sh;
-	Elf_Scn *scn = object_section(o, NULL, SHT_GNU_HASH, &sh);
-	const Elf_Data *data = scn ? elf_getdata(scn, NULL) : NULL;
+	const Elf_Data *data = object_data_of(object_section(o, NULL, SHT_GNU_HASH, &sh));
 	const uint32_t *w = data ? data->d_buf : NULL;
 	size_t words = w ? data->d_size / 4 : 0;
 	uint32_t h = gnu_hash(name), i;
@@ -374,20 +395,23 @@ static bool object_rela_names(const struct object *o, const Elf_Data *syms, size
 		return false;
 	if (!gelf_getsym((Elf_Data *)syms, (int)ELF64_R_SYM(rela->r_info), &sym))
 		return false;
+	errno = 0;
 	s = elf_strptr(o->elf, strndx, sym.st_name);
-	return s && !strcmp(s, name);
+	if (!s)
+		return trouble_note(errno, false);
+	return !strcmp(s, name);
 }
 
 int object_import_slot(const struct object *o, const char *name, uint64_t *ret)
 {
 	GElf_Shdr dynsym, sh;
-	Elf_Scn *scn = object_section(o, NULL, SHT_DYNSYM, &dynsym);
-	const Elf_Data *syms = scn ? elf_getdata(scn, NULL) : NULL;
+	const Elf_Data *syms = object_data_of(object_section(o, NULL, SHT_DYNSYM, &dynsym));
+	Elf_Scn *scn;
 
 	if (!syms)
 		return -ENOENT;
 	for (scn = NULL; (scn = object_section(o, scn, SHT_RELA, &sh)) != NULL;) {
-		const Elf_Data *data = elf_getdata(scn, NULL);
+		const Elf_Data *data = object_data_of(scn);
 		const Elf64_Rela *rela = data && data->d_type == ELF_T_RELA ? data->d_buf : NULL;
 		size_t n = rela ? data->d_size / sizeof(*rela) : 0;
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/pagemap.h"
+#include "inspect/trouble.h"
 
 /* Bits of a pagemap entry: Documentation/admin-guide/mm/pagemap.rst, since Linux 3.5 without privileges. */
 #define ENTRY_FILE (1ull << 61)
@@ -17,14 +18,24 @@
 
 static int remote_pread(int fd, void *buf, size_t len, uint64_t offset)
 {
-	ssize_t n;
+	char *to = buf;
 
 	if (offset > (uint64_t)INT64_MAX - len)
 		return -EFAULT;
-	n = pread(fd, buf, len, (off_t)offset);
-	if (n < 0)
-		return errno == EIO ? -EFAULT : -errno;
-	return (size_t)n == len ? 0 : -EFAULT;
+	/* Only the read after a short one says why that was short. */
+	while (len) {
+		ssize_t n = pread(fd, to, len, (off_t)offset);
+
+		if (n < 0 && errno == EINTR)
+			continue;
+		/* EIO: not mapped; 0: the address space is gone. */
+		if (n <= 0)
+			return n == 0 || errno == EIO ? -EFAULT : trouble_note(errno, -errno);
+		to += n;
+		len -= (size_t)n;
+		offset += (uint64_t)n;
+	}
+	return 0;
 }
 
 static int remote_mem_read(void *ctx, uint64_t addr, void *buf, size_t len)
@@ -68,7 +79,7 @@ static int remote_scan_pagemap(int fd, uint64_t addr, size_t n, uint8_t *ret)
 				     PAGEMAP_ZERO, v, REGIONS, &addr);
 
 		if (k < 0)
-			return k;
+			return trouble_note(-k, k);
 		for (int i = 0; i < k; i++) {
 			uint8_t flags = (uint8_t)((v[i].categories & PAGEMAP_PRESENT ? REMOTE_PRESENT : 0) |
 						  (v[i].categories & PAGEMAP_SWAPPED ? REMOTE_SWAPPED : 0) |

@@ -1,0 +1,25 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inspect/trouble.h"
+
+#include <errno.h>
+
+static int trouble_first;
+
+int trouble_note(int error, int r)
+{
+	switch (error) {
+	case ENOMEM:
+	case EIO:
+	case EINTR:
+	case EMFILE:
+	case ENFILE:
+		if (!trouble_first)
+			trouble_first = -error;
+	}
+	return r;
+}
+
+int trouble(void)
+{
+	return trouble_first;
+}
