@@ -170,7 +170,7 @@ static int pick_list(struct pick *p)
 {
 	_cleanup_close_ int fd = openat(p->target->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *de;
+	const struct dirent *de = NULL;
 	size_t seen = 0;
 
 	if (!dir)
@@ -189,6 +189,8 @@ static int pick_list(struct pick *p)
 		if (r < 0)
 			return r;
 	}
+	if (!seen && !de && errno)
+		return -errno;
 	return seen ? 0 : -ESRCH;
 }
 

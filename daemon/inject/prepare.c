@@ -182,7 +182,9 @@ static int prepare_read_status(const struct inject *inj, struct pstatus *ret)
 {
 	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
 
-	return dir < 0 ? -ESRCH : pstatus_read(dir, ret);
+	if (dir < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	return pstatus_read(dir, ret);
 }
 
 int inject_prepare(struct inject *inj, const struct inject_check *check, struct pstatus *ret_status,

@@ -8,6 +8,7 @@
 #include <sys/ptrace.h>
 #include <sys/syscall.h>
 #include <sys/wait.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/pstat.h"
@@ -21,12 +22,13 @@
 
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
 {
-	int r = regs ? trace_setregs(inj->tid, regs) : 0;
-
-	if (r == 0)
-		r = trace_detach(inj->tid, sig);
-	/* -ESRCH: killed under us; there is nothing left to detach from. */
-	(void)r;
+	/*
+	 * Whatever the first says: nobody is to stay stopped. -ESRCH of either: killed
+	 * under us; there is nothing left to detach from.
+	 */
+	if (regs)
+		(void)!trace_setregs(inj->tid, regs);
+	(void)!trace_detach(inj->tid, sig);
 	inj->state = INJECT_RELEASED;
 	inj->release_ns = clock_ns();
 }
@@ -66,6 +68,9 @@ static int inject_why_not(const struct inject_target *target, pid_t tid)
 	struct pstatus st;
 
 	if (dir < 0 || pstatus_read(dir, &st) < 0 || st.state == 'Z' || st.state == 'X')
+		return -ESRCH;
+	/* By ourselves, in vain: it never came to a stop, and is let go when we end. */
+	if (st.tracer == getpid())
 		return -ESRCH;
 	return st.tracer ? -EALREADY : -EPERM;
 }

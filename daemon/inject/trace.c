@@ -237,34 +237,43 @@ int trace_signal(pid_t pid, pid_t tid, int sig)
 	return r;
 }
 
-static int trace_mem_result(ssize_t n, size_t len)
+/* Only the next read or write says why one was short. @name: of the step, NULL none. */
+static int trace_mem(const char *name, int mem_fd, bool write, uint64_t addr, void *buf, size_t len)
 {
-	if (n < 0)
-		return errno == EIO ? -EFAULT : -errno;
-	return (size_t)n == len ? 0 : -EFAULT;
+	char *at = buf;
+
+	while (len) {
+		ssize_t n;
+
+		if (name)
+			fault_before(name);
+		n = write ? pwrite(mem_fd, at, len, (off_t)addr) : pread(mem_fd, at, len, (off_t)addr);
+		if (n < 0)
+			n = -errno;
+		if (name)
+			fault_after();
+		if (n == -EINTR)
+			continue;
+		if (n <= 0)
+			return n == 0 || n == -EIO ? -EFAULT : (int)n;
+		at += n;
+		len -= (size_t)n;
+		addr += (uint64_t)n;
+	}
+	return 0;
 }
 
 int trace_read(int mem_fd, uint64_t addr, void *buf, size_t len)
 {
-	int r;
-
-	fault_before("read");
-	r = trace_mem_result(pread(mem_fd, buf, len, (off_t)addr), len);
-	fault_after();
-	return r;
+	return trace_mem("read", mem_fd, false, addr, buf, len);
 }
 
 int trace_peek(int mem_fd, uint64_t addr, void *buf, size_t len)
 {
-	return trace_mem_result(pread(mem_fd, buf, len, (off_t)addr), len);
+	return trace_mem(NULL, mem_fd, false, addr, buf, len);
 }
 
 int trace_write(int mem_fd, uint64_t addr, const void *buf, size_t len)
 {
-	int r;
-
-	fault_before("write");
-	r = trace_mem_result(pwrite(mem_fd, buf, len, (off_t)addr), len);
-	fault_after();
-	return r;
+	return trace_mem("write", mem_fd, true, addr, (void *)buf, len);
 }
