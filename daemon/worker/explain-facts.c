@@ -4,15 +4,17 @@
 #include <stddef.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 #include "base/text.h"
 #include "inspect/cells.h"
 #include "inspect/glibc.h"
 #include "inspect/pymalloc-cells.h"
+#include "inspect/pymalloc.h"
+#include "inspect/trouble.h"
 #include "remedy/looks.h"
 #include "remedy/python.h"
 #include "worker/explain.h"
+#include "worker/message.h"
 
 _Static_assert(EXPLAIN_LOGS == GLIBC_LOGS && EXPLAIN_PINS == GLIBC_PINS && EXPLAIN_STRETCH == GLIBC_STRETCH &&
 		       EXPLAIN_RUN_LOGS == PAGE_RUNS_LOGS && EXPLAIN_LITTLE == GLIBC_LITTLE,
@@ -114,6 +116,13 @@ static const char *facts_error(int r)
 	}
 }
 
+/* What was said of the target may have been our own fault. */
+static void facts_mend(char *why, size_t size)
+{
+	if (trouble())
+		text_format(why, size, "%s", facts_error(trouble()));
+}
+
 static struct explain_pins pins_of(const struct glibc_pins *p)
 {
 	return (struct explain_pins){ p->stretches, p->live_bytes, p->live_blocks, p->free_resident };
@@ -162,8 +171,11 @@ static void glibc_arenas(struct facts *f)
 
 	f->head.arenas_total = f->g.n_arenas;
 	f->arenas = calloc(n + 1, sizeof(*f->arenas));
-	if (!f->arenas)
+	if (!f->arenas) {
+		f->head.glibc.layer = EXPLAIN_UNREADABLE;
+		text_format(f->head.glibc.why, sizeof(f->head.glibc.why), "%s", facts_error(-ENOMEM));
 		return;
+	}
 	for (size_t i = 0; i < n; i++) {
 		const struct glibc_arena *a = &f->g.arenas[i];
 
@@ -205,8 +217,10 @@ static void facts_glibc(struct facts *f)
 		return;
 	r = glibc_locate(f->t, info, &f->glibc, ret->why, sizeof(ret->why));
 	ret->layer = EXPLAIN_UNREADABLE;
-	if (r < 0)
+	if (r < 0) {
+		facts_mend(ret->why, sizeof(ret->why));
 		return;
+	}
 	ret->major = f->glibc.major;
 	ret->minor = f->glibc.minor;
 	r = glibc_look(f->t, &f->glibc, glance ? GLIBC_CHEAP : 0, glance ? NULL : &visitor, &f->g);
@@ -300,8 +314,10 @@ static void facts_python(struct facts *f)
 	f->head.runtime = EXPLAIN_RUNTIME_CPYTHON;
 	ret->layer = EXPLAIN_UNREADABLE;
 	text_format(ret->why, sizeof(ret->why), "%s", why);
-	if (r < 0)
+	if (r < 0) {
+		facts_mend(ret->why, sizeof(ret->why));
 		return;
+	}
 	f->py = py;
 	ret->version = py->version;
 	ret->flags = (py->free_threaded ? EXPLAIN_P_FREE_THREADED : 0) | (!py->usedpools ? EXPLAIN_P_NO_PYMALLOC : 0);
@@ -339,6 +355,8 @@ static void facts_remedy(struct facts *f, const struct remedy *remedy, uint32_t 
 		text_format(plan.reason, sizeof(plan.reason), "%s", f->src->refusal);
 	else
 		remedy->plan(f->src->facts, &plan);
+	if (!plan.possible)
+		facts_mend(plan.reason, sizeof(plan.reason));
 	ret->possible = plan.possible ? 1 : 0;
 	if (!plan.possible)
 		text_format(ret->reason, sizeof(ret->reason), "%.*s", (int)sizeof(plan.reason) - 1, plan.reason);
@@ -361,6 +379,7 @@ static void facts_collect(struct facts *f)
 	f->head = (struct explain_head){ .magic = EXPLAIN_MAGIC, .version = EXPLAIN_VERSION };
 	if (*f->src->refusal) {
 		text_format(f->head.reason, sizeof(f->head.reason), "%s", f->src->refusal);
+		facts_mend(f->head.reason, sizeof(f->head.reason));
 	} else {
 		f->head.allocator = facts_allocators[info->kind];
 		if (info->also)
@@ -389,13 +408,6 @@ static void facts_collect(struct facts *f)
 	f->src->facts->looks = NULL;
 }
 
-static int facts_send_all(int fd, const void *buf, size_t len)
-{
-	const ssize_t n = send(fd, buf, len, MSG_NOSIGNAL);
-
-	return n == (ssize_t)len ? 0 : n < 0 ? -errno : -EIO;
-}
-
 static int facts_send_parts(int fd, enum explain_kind kind, const void *v, size_t each, uint32_t total, uint32_t most)
 {
 	_cleanup_free_ struct explain_part *part = calloc(1, sizeof(*part));
@@ -408,7 +420,7 @@ static int facts_send_parts(int fd, enum explain_kind kind, const void *v, size_
 
 		*part = (struct explain_part){ .magic = EXPLAIN_MAGIC, .kind = kind, .first = first, .n = n };
 		memcpy((char *)part + offsetof(struct explain_part, arenas), (const char *)v + first * each, n * each);
-		r = facts_send_all(fd, part, offsetof(struct explain_part, arenas) + n * each);
+		r = message_send(fd, part, offsetof(struct explain_part, arenas) + n * each);
 		if (r < 0)
 			return r;
 		first += n;
@@ -418,7 +430,7 @@ static int facts_send_parts(int fd, enum explain_kind kind, const void *v, size_
 
 static int facts_send(const struct facts *f, int fd)
 {
-	int r = facts_send_all(fd, &f->head, sizeof(f->head));
+	int r = message_send(fd, &f->head, sizeof(f->head));
 
 	if (r == 0)
 		r = facts_send_parts(fd, EXPLAIN_ARENAS, f->arenas, sizeof(*f->arenas), f->head.narenas,

@@ -3,11 +3,12 @@
 
 #include <errno.h>
 #include <stdlib.h>
-#include <sys/socket.h>
+#include <string.h>
 
 #include "base/clock.h"
 #include "base/text.h"
 #include "reclaim/explain-check.h"
+#include "worker/message.h"
 #include "worker/precheck.h"
 #include "worker/reader.h"
 #include "worker/unopened.h"
@@ -85,10 +86,7 @@ static void explain_look(struct explain *ex)
 	if (r == -ESRCH) {
 		explain_end(ex, WORKER_GONE, "no such process");
 	} else if (r < 0) {
-		char why[EXPLAIN_TEXT_MAX];
-		const enum worker_outcome outcome = unopened(r, why, sizeof(why));
-
-		explain_end(ex, outcome, why);
+		explain_end(ex, WORKER_FAILED, strerror(-r));
 	} else if (pstat_is_kthread(&ex->subject.stat)) {
 		explain_end(ex, WORKER_REFUSED, "it is a kernel thread: it has no memory of its own");
 	} else if (!ex->subject.status.vm_size) {
@@ -105,21 +103,11 @@ static void explain_look(struct explain *ex)
 	}
 }
 
-static int explain_send(int fd, const void *buf, size_t len)
-{
-	ssize_t n;
-
-	do
-		n = send(fd, buf, len, MSG_NOSIGNAL);
-	while (n < 0 && errno == EINTR);
-	return n == (ssize_t)len ? 0 : -EPIPE;
-}
-
 /* Once the head is out, a part that is wrong can only be answered by falling silent. */
 static int explain_forward(struct explain *ex, int fd)
 {
 	struct explain_progress progress = { .narenas = 0 };
-	int r = explain_send(fd, &ex->head, sizeof(ex->head));
+	int r = message_send(fd, &ex->head, sizeof(ex->head));
 
 	while (r == 0 && !explain_complete(&progress, &ex->head)) {
 		ssize_t n = reader_next(&ex->reader, &ex->part, sizeof(ex->part), ex->deadline_ns);
@@ -128,7 +116,7 @@ static int explain_forward(struct explain *ex, int fd)
 			return (int)n;
 		if (explain_part_fault(&ex->part, (size_t)n, &ex->head, &progress))
 			return -EBADMSG;
-		r = explain_send(fd, &ex->part, (size_t)n);
+		r = message_send(fd, &ex->part, (size_t)n);
 	}
 	return r;
 }

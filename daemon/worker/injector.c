@@ -123,6 +123,20 @@ static uint64_t injector_rss(const struct pstatus *st)
 	return st->rss_anon + st->rss_file + st->rss_shmem;
 }
 
+/* Without its figures nothing can be told of it: false, and that is the result. */
+static bool injector_measure(struct injector *in, struct pstatus *ret)
+{
+	int r = pstatus_read(in->subject.piddir, ret);
+
+	if (r == -ESRCH) {
+		injector_end(in, WORKER_GONE, "it has exited");
+	} else if (r < 0) {
+		in->res->outcome = WORKER_FAILED;
+		text_format(in->res->reason, sizeof(in->res->reason), "its memory can't be measured: %s", strerror(-r));
+	}
+	return r == 0;
+}
+
 static const struct remedy *injector_remedy(uint32_t bit, uint32_t *ret_index)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(injector_remedies); i++)
@@ -240,10 +254,8 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		split_prepare(&in->reader, in->subject.piddir, in->deadline_ns, &split);
 	start = clock_ns();
 
-	if (pstatus_read(in->subject.piddir, &before) < 0) {
-		injector_end(in, WORKER_GONE, "it has exited");
+	if (!injector_measure(in, &before))
 		return;
-	}
 	/* As it is before anything is done to it: looking has mapped some pages of its files. */
 	if (in->res->nsteps == 1)
 		in->res->rss_before = in->res->rss_after = injector_rss(&before);
@@ -257,7 +269,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	if (in->disowned)
 		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	/* What exits or runs another program hasn't given its memory back to us. */
-	if (result.outcome != REMEDY_GONE && pstatus_read(in->subject.piddir, &after) == 0) {
+	if (result.outcome != REMEDY_GONE && injector_measure(in, &after)) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);

@@ -13,6 +13,7 @@
 #include "worker/explain.h"
 #include "worker/idle.h"
 #include "worker/injector.h"
+#include "worker/message.h"
 
 #define TIMEOUT_MIN_US 1000ull
 #define TIMEOUT_MAX_US 3600000000ull
@@ -67,7 +68,7 @@ static int reclaim(const struct worker_request *req)
 
 	result = (struct worker_result){ .magic = WORKER_MAGIC, .version = WORKER_VERSION, .pid = req->pid };
 	injector_run(req, &result);
-	return send(WORKER_FD, &result, sizeof(result), MSG_NOSIGNAL) == sizeof(result) ? 0 : -EPIPE;
+	return message_send(WORKER_FD, &result, sizeof(result));
 }
 
 /* 0: go on as a worker; else an exit status in *ret_status. */

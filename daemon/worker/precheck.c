@@ -72,14 +72,21 @@ static bool precheck_kin(const struct subject *s, char *why, size_t size)
 	for (unsigned int i = 0; i < ANCESTORS_MAX && pid > 1; i++) {
 		_cleanup_close_ int dir = procfs_open_pid(s->root, pid);
 		struct pstatus st;
+		int r;
 
 		if (pid == s->stat.pid) {
 			text_format(why, size, "%s",
 				    i ? "it is an ancestor of this command" : "it is this command itself");
 			return false;
 		}
-		if (dir < 0 || pstatus_read(dir, &st) < 0)
-			return true; /* an ancestor outside our pid namespace */
+		r = dir < 0 ? dir : pstatus_read(dir, &st);
+		if (r == -ESRCH || r == -ENOENT || r == -EPERM || r == -EACCES)
+			return true; /* an ancestor outside our pid namespace, or hidden from us (hidepid) */
+		if (r < 0) {
+			text_format(why, size, "whether it is an ancestor of this command can't be told: %s",
+				    strerror(-r));
+			return false;
+		}
 		if (st.tracer == s->stat.pid) {
 			text_format(why, size, "it traces this command: each would wait for the other");
 			return false;
@@ -168,7 +175,8 @@ static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why,
 			return false;
 	}
 	if (n < 0) {
-		text_format(why, size, "its children can't be listed (CONFIG_PROC_CHILDREN): one may share its memory");
+		text_format(why, size, "its children can't be listed (%s): one may share its memory",
+			    n == -ENOENT ? "CONFIG_PROC_CHILDREN" : strerror((int)-n));
 		return true;
 	}
 	for (at = text; (pid = strtol(at, &at, 10)) > 0;)
@@ -194,11 +202,16 @@ static bool precheck_shared(const struct subject *s, char *why, size_t size)
 	(void)TAKE_FD(fd);
 	if (precheck_same_memory(s, s->stat.ppid, why, size))
 		return false;
-	while ((de = readdir(dir)) != NULL) {
+	while ((errno = 0, de = readdir(dir)) != NULL) {
 		pid_t tid;
 
 		if (parse_pid(de->d_name, &tid) == 0 && precheck_child_shares(s, tid, why, size))
 			return false;
+	}
+	/* Not all of them, and any may be the one. */
+	if (errno) {
+		text_format(why, size, "its threads can't be listed");
+		return false;
 	}
 	return true;
 }

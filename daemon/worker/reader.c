@@ -16,9 +16,11 @@
 #include "base/procfs.h"
 #include "base/text.h"
 #include "inspect/huge.h"
+#include "inspect/trouble.h"
 #include "remedy/purge-plan.h"
 #include "remedy/python.h"
 #include "worker/explain.h"
+#include "worker/message.h"
 #include "worker/sandbox.h"
 
 #define READER_FDS 8192
@@ -84,7 +86,7 @@ static void reader_inspect(struct reader_state *st)
 		text_format(st->refusal, sizeof(st->refusal), "the bounds of its allocator's code can't be told");
 }
 
-static void reader_plan(struct reader_state *st, uint32_t arg, struct remedy_plan *ret)
+static int reader_plan(struct reader_state *st, uint32_t arg, struct remedy_plan *ret)
 {
 	const struct remedy *remedy = NULL;
 
@@ -100,6 +102,16 @@ static void reader_plan(struct reader_state *st, uint32_t arg, struct remedy_pla
 		text_format(ret->reason, sizeof(ret->reason), "%s", st->refusal);
 	else
 		remedy->plan(&st->facts, ret);
+	/* That it can't be done may be our own fault, and not what was said of the target. */
+	return ret->possible ? 0 : trouble();
+}
+
+/* What makes no sense, or keeps changing, may have been read badly. */
+static int reader_scan(struct reader_state *st, const struct purge_ask *ask, struct purge_round *ret)
+{
+	int r = purge_scan(st->facts.purge, ask, ret);
+
+	return (r == -EBADMSG || r == -EAGAIN) && trouble() ? trouble() : r;
 }
 
 /* A thread that is to take Python's global lock must pass more than one that calls malloc_trim. */
@@ -139,13 +151,13 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 	if (st->open_error)
 		return;
 	if (req->op == READER_PLAN)
-		reader_plan(st, req->arg, &reply->plan);
+		reply->error = reader_plan(st, req->arg, &reply->plan);
 	else if (req->op == READER_EXPLAIN && req->arg != WORKER_OP_RECLAIM && req->arg <= READER_EXPLAIN_MAP)
 		return; /* the facts come behind the reply */
 	else if (req->op == READER_PROVE && st->facts.safepoint.target)
 		reader_prove(st, req, &reply->verdict);
 	else if (req->op == READER_SCAN)
-		reply->error = purge_scan(st->facts.purge, &req->ask, &reply->round);
+		reply->error = reader_scan(st, &req->ask, &reply->round);
 	else if (req->op == READER_CHECK)
 		reply->error = purge_check(st->facts.purge, &req->ask, st->lists);
 	else if (req->op == READER_HUGE)
@@ -245,7 +257,7 @@ static void reader_main(int fd, int piddir, const struct worker_request *request
 		if (n != sizeof(req) || req.magic != READER_MAGIC)
 			_exit(n == 0 ? 0 : 1);
 		reader_answer(&st, &req, &reply);
-		if (send(fd, &reply, sizeof(reply), MSG_NOSIGNAL) != sizeof(reply))
+		if (message_send(fd, &reply, sizeof(reply)) < 0)
 			_exit(1);
 		if (req.op == READER_EXPLAIN && !reply.error && reader_explain(&st, req.arg, fd) < 0)
 			_exit(1);
@@ -326,7 +338,9 @@ ssize_t reader_next(const struct reader *rd, void *buf, size_t size, uint64_t de
 
 	if (r < 0)
 		return r;
-	n = recv(rd->fd, buf, size, MSG_TRUNC | MSG_DONTWAIT);
+	do
+		n = recv(rd->fd, buf, size, MSG_TRUNC | MSG_DONTWAIT);
+	while (n < 0 && errno == EINTR);
 	return n <= 0 ? -EPIPE : n;
 }
 
@@ -358,7 +372,7 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	int r;
 
 	numbered.seq = ++seq;
-	if (send(rd->fd, &numbered, sizeof(numbered), MSG_NOSIGNAL) != sizeof(numbered))
+	if (message_send(rd->fd, &numbered, sizeof(numbered)) < 0)
 		return -EPIPE;
 	r = reader_receive(rd, numbered.seq, deadline_ns, &reply);
 	if (r < 0)

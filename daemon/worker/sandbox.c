@@ -4,12 +4,16 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <seccomp.h>
+#include <linux/audit.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
+#include <stddef.h>
 #include <sys/capability.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <sys/syscall.h>
 
 #include "base/pagemap.h"
 
@@ -19,46 +23,48 @@
 #define SANDBOX_NOBODY 65534
 
 static const int sandbox_calls[] = {
-	SCMP_SYS(read),
-	SCMP_SYS(pread64),
-	SCMP_SYS(recvfrom),
-	SCMP_SYS(sendto),
-	SCMP_SYS(fstat),
-	SCMP_SYS(newfstatat),
-	SCMP_SYS(lseek),
-	SCMP_SYS(munmap),
-	SCMP_SYS(mremap),
-	SCMP_SYS(madvise),
-	SCMP_SYS(brk),
-	SCMP_SYS(futex),
-	SCMP_SYS(clock_gettime),
-	SCMP_SYS(close),
-	SCMP_SYS(rt_sigreturn),
-	SCMP_SYS(rt_sigprocmask),
-	SCMP_SYS(getpid),
-	SCMP_SYS(gettid),
-	SCMP_SYS(exit),
-	SCMP_SYS(exit_group),
-	SCMP_SYS(restart_syscall),
-	SCMP_SYS(sysinfo), /* qsort() asks how much memory there is */
+	SYS_read,
+	SYS_pread64,
+	SYS_recvfrom,
+	SYS_sendto,
+	SYS_fstat,
+	SYS_newfstatat,
+	SYS_lseek,
+	SYS_munmap,
+	SYS_mremap,
+	SYS_madvise,
+	SYS_brk,
+	SYS_futex,
+	SYS_clock_gettime,
+	SYS_close,
+	SYS_rt_sigreturn,
+	SYS_rt_sigprocmask,
+	SYS_getpid,
+	SYS_gettid,
+	SYS_exit,
+	SYS_exit_group,
+	SYS_restart_syscall,
+	SYS_sysinfo, /* qsort() asks how much memory there is */
 #ifdef __SANITIZE_ADDRESS__
 	/* What it needs to leave, and to say what it has found. */
-	SCMP_SYS(sigaltstack),
-	SCMP_SYS(write),
+	SYS_sigaltstack,
+	SYS_write,
 #endif
 };
 
-/* Allowed with these arguments only. F_SETOWN and F_SETSIG, for one, could kill any process. */
+/* Allowed with these arguments only: all of @mask in argument @arg is @value. */
 static const struct {
 	int nr;
-	struct scmp_arg_cmp arg;
+	unsigned int arg;
+	uint32_t mask, value;
 } sandbox_filtered[] = {
-	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFD } },
-	{ SCMP_SYS(fcntl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = F_GETFL } },
+	/* F_SETOWN and F_SETSIG, for one, could kill any process. */
+	{ SYS_fcntl, 1, UINT32_MAX, F_GETFD },
+	{ SYS_fcntl, 1, UINT32_MAX, F_GETFL },
 	/* Of a pagemap that was opened before; on anything else the kernel refuses it. */
-	{ SCMP_SYS(ioctl), { .arg = 1, .op = SCMP_CMP_EQ, .datum_a = PAGEMAP_SCAN_CALL } },
-	{ SCMP_SYS(mmap), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
-	{ SCMP_SYS(mprotect), { .arg = 2, .op = SCMP_CMP_MASKED_EQ, .datum_a = PROT_EXEC, .datum_b = 0 } },
+	{ SYS_ioctl, 1, UINT32_MAX, PAGEMAP_SCAN_CALL },
+	{ SYS_mmap, 2, PROT_EXEC, 0 },
+	{ SYS_mprotect, 2, PROT_EXEC, 0 },
 };
 
 /* When memory runs out because of what we read, we are the ones to go. */
@@ -128,30 +134,45 @@ static int sandbox_caps(void)
 	return r;
 }
 
-static void sandbox_release(scmp_filter_ctx *ctx)
-{
-	if (*ctx)
-		seccomp_release(*ctx);
-}
+#define LOAD(field) BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, field))
+#define EQUAL(value, yes, no) BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, (value), (yes), (no))
+#define RETURN(what) BPF_STMT(BPF_RET | BPF_K, (what))
+#define RULES_BEGIN 4
+#define RULE 2
+#define RULE_ARGUMENT 6
 
+/*
+ * Written down here, and not built by a library: nothing is allocated, so that no
+ * shortage of memory can leave a filter that is not this one. The arguments are
+ * ints and flags below 2^32, of which the kernel looks at the low half only.
+ */
 static int sandbox_filter(void)
 {
-	_cleanup_(sandbox_release) scmp_filter_ctx ctx = seccomp_init(SCMP_ACT_ERRNO(ENOSYS));
-	int r;
+	struct sock_filter code[RULES_BEGIN + RULE * ARRAY_SIZE(sandbox_calls) +
+				RULE_ARGUMENT * ARRAY_SIZE(sandbox_filtered) + 1];
+	size_t n = 0;
+	struct sock_fprog prog = { .filter = code };
 
-	if (!ctx)
-		return -ENOMEM;
+	code[n++] = (struct sock_filter)LOAD(arch);
+	code[n++] = (struct sock_filter)EQUAL(AUDIT_ARCH_X86_64, 1, 0);
+	code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_KILL_PROCESS);
+	/* Numbers of x32 have a bit more, and so are none of these. */
+	code[n++] = (struct sock_filter)LOAD(nr);
 	for (size_t i = 0; i < ARRAY_SIZE(sandbox_calls); i++) {
-		r = seccomp_rule_add(ctx, SCMP_ACT_ALLOW, sandbox_calls[i], 0);
-		if (r < 0)
-			return r;
+		code[n++] = (struct sock_filter)EQUAL((uint32_t)sandbox_calls[i], 0, 1);
+		code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
 	}
 	for (size_t i = 0; i < ARRAY_SIZE(sandbox_filtered); i++) {
-		r = seccomp_rule_add_array(ctx, SCMP_ACT_ALLOW, sandbox_filtered[i].nr, 1, &sandbox_filtered[i].arg);
-		if (r < 0)
-			return r;
+		code[n++] = (struct sock_filter)EQUAL((uint32_t)sandbox_filtered[i].nr, 0, 5);
+		code[n++] = (struct sock_filter)LOAD(args[sandbox_filtered[i].arg]);
+		code[n++] = (struct sock_filter)BPF_STMT(BPF_ALU | BPF_AND | BPF_K, sandbox_filtered[i].mask);
+		code[n++] = (struct sock_filter)EQUAL(sandbox_filtered[i].value, 0, 1);
+		code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ALLOW);
+		code[n++] = (struct sock_filter)LOAD(nr);
 	}
-	return seccomp_load(ctx);
+	code[n++] = (struct sock_filter)RETURN(SECCOMP_RET_ERRNO | ENOSYS);
+	prog.len = (unsigned short)n;
+	return prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog, 0, 0) < 0 ? -errno : 0;
 }
 
 int sandbox_enter(void)
