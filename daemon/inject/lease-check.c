@@ -27,10 +27,12 @@ static int lease_find_self(const struct inject *inj, pid_t *ret)
 	char path[sizeof("task/-2147483648/status")], text[8192];
 	const char *line, *end;
 	long self = 0;
+	ssize_t n;
 
 	(void)snprintf(path, sizeof(path), "task/%d/status", inj->tid);
-	if (procfs_read(inj->target->piddir, path, text, sizeof(text)) < 0)
-		return -ESRCH;
+	n = procfs_read(inj->target->piddir, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
 	line = strstr(text, "\nNSpid:");
 	if (!line)
 		return -EBADMSG;

@@ -82,7 +82,8 @@ static int list_walk(const struct list *l, uint64_t head, bool really)
 		if ((words[0] & ~CHUNK_FLAGS) < l->size_lo || (words[0] & ~CHUNK_FLAGS) > l->size_hi)
 			return -EBADMSG;
 		next = link_of(l->g, chunk + l->link, words[1]);
-		if (really) {
+		/* Once only, also when an earlier walk along here came to no end. */
+		if (really && !glibc_marks_has(l->marks, chunk)) {
 			r = glibc_marks_set(l->marks, chunk);
 			if (r < 0 && r != -ENOSPC)
 				return r;
@@ -266,20 +267,25 @@ static int thread_pointer(struct target *t, uint64_t robust, uint64_t *ret)
 	return -EBADMSG;
 }
 
-/* Is @tcache a thread's cache? Fills @bytes. */
-static bool tcache_at(struct target *t, const struct glibc *g, const struct glibc_par *par, uint64_t tcache,
+/* Is @tcache a thread's cache? 1, and fills @bytes; 0, or why it can't be told. */
+static int tcache_at(struct target *t, const struct glibc *g, const struct glibc_par *par, uint64_t tcache,
 		      unsigned char *bytes)
 {
 	const struct glibc_layout *l = g->layout;
 	uint64_t size, want = chunk_align(l->tcache.size + 8);
+	int r;
 
-	if (!glibc_is_chunk_addr(tcache) || glibc_read(t, tcache - 8, &size, sizeof(size)) < 0)
-		return false;
+	if (!glibc_is_chunk_addr(tcache))
+		return 0;
+	r = glibc_read(t, tcache - 8, &size, sizeof(size));
+	if (r < 0)
+		return r;
 	size &= ~CHUNK_FLAGS;
 	/* 2.43 asks for its size once more than needed; it may also be aligned to a cache line in later ones. */
 	if (size < want || size > want + 64)
-		return false;
-	return glibc_read(t, tcache, bytes, l->tcache.size) == 0 && tcache_plausible(g, par, bytes);
+		return 0;
+	r = glibc_read(t, tcache, bytes, l->tcache.size);
+	return r < 0 ? r : tcache_plausible(g, par, bytes);
 }
 
 /* One thread: 0 when it has been read (or has no cache), -ENOENT when it can't be found. */
@@ -288,6 +294,7 @@ static int thread_read(struct target *t, const struct glibc *g, const struct gli
 {
 	unsigned char bytes[GLIBC_TCACHE_BINS_MAX * 10];
 	uint64_t tls[512], tp, size = MIN(g->tls_size, (uint64_t)TLS_MAX);
+	int missed = 0;
 
 	_Static_assert(sizeof(bytes) >= 760, "room for the largest struct tcache_perthread_struct");
 	if (!robust || thread_pointer(t, robust, &tp) < 0)
@@ -297,11 +304,17 @@ static int thread_read(struct target *t, const struct glibc *g, const struct gli
 
 		if (!len || glibc_read(t, tp + (uint64_t)g->tls_offset + at, tls, len) < 0)
 			return -ENOENT;
-		for (size_t i = 0; i < len / 8; i++)
-			if (tls[i] && tcache_at(t, g, par, tls[i], bytes))
+		for (size_t i = 0; i < len / 8; i++) {
+			int is = tls[i] ? tcache_at(t, g, par, tls[i], bytes) : 0;
+
+			if (is > 0)
 				return tcache_read(g, par, tls[i], bytes, pages, cache, c);
+			/* Most words are no pointers; one into a heap that can't be read may have been the one. */
+			if (is < 0 && glibc_heap_find(c->heaps, c->n_heaps, tls[i]))
+				missed = -ENOENT;
+		}
 	}
-	return 0;
+	return missed;
 }
 
 int glibc_cache_threads(struct target *t, const struct glibc *g, const struct glibc_par *par,

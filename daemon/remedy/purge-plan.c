@@ -5,6 +5,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "inspect/trouble.h"
 #include "remedy/code.h"
 #include "remedy/looks.h"
 #include "remedy/purge-glibc.h"
@@ -73,13 +74,16 @@ static bool purge_plan_glibc(struct remedy_facts *facts, struct purge_side *side
 {
 	const struct allocator_info *a = &facts->allocator;
 	char why[REMEDY_TEXT_MAX] = "its state could not be read";
+	int r;
 
 	if (a->kind != ALLOCATOR_GLIBC) {
 		text_format(ret->reason, sizeof(ret->reason), "its memory is managed by %s, which can't be purged",
 			    allocator_name(a->kind));
 		return false;
 	}
-	if (purge_glibc_init(&side->glibc, facts->target, a, why, sizeof(why)) < 0) {
+	r = purge_glibc_init(&side->glibc, facts->target, a, why, sizeof(why));
+	if (r < 0) {
+		(void)trouble_note(-r, 0);
 		text_format(ret->reason, sizeof(ret->reason), "its malloc can't be read: %s", why);
 		return false;
 	}
@@ -88,7 +92,9 @@ static bool purge_plan_glibc(struct remedy_facts *facts, struct purge_side *side
 			    "the function that takes malloc's lock can't be found in its C library");
 		return false;
 	}
-	if (purge_predict_glibc(&side->glibc, facts->looks, ret) < 0) {
+	r = purge_predict_glibc(&side->glibc, facts->looks, ret);
+	if (r < 0) {
+		(void)trouble_note(-r, 0);
 		text_format(ret->reason, sizeof(ret->reason), "its malloc could not be told: it keeps changing");
 		return false;
 	}
