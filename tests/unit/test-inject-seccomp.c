@@ -78,8 +78,78 @@ static void test_arithmetic_and_memory(void **state)
 	assert_int_equal(eval(p, 8), 42);
 }
 
+/* Each operation on 12 and 5. */
+static void test_each_operation(void **state)
+{
+	static const struct {
+		uint16_t op;
+		uint32_t want;
+	} alu[] = {
+		{ BPF_ADD, 17 }, { BPF_SUB, 7 }, { BPF_MUL, 60 },  { BPF_DIV, 2 }, { BPF_AND, 4 },
+		{ BPF_OR, 13 },	 { BPF_XOR, 9 }, { BPF_LSH, 384 }, { BPF_RSH, 0 }, { BPF_NEG, (uint32_t)-12 },
+	};
+	static const struct {
+		uint16_t op;
+		uint32_t k;
+		uint32_t taken;
+	} jumps[] = {
+		{ BPF_JEQ, 12, 1 }, { BPF_JEQ, 11, 0 }, { BPF_JGT, 11, 1 },  { BPF_JGT, 12, 0 },
+		{ BPF_JGE, 12, 1 }, { BPF_JGE, 13, 0 }, { BPF_JSET, 4, 1 }, { BPF_JSET, 3, 0 },
+	};
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(alu); i++) {
+		for (uint16_t src = BPF_K; src <= BPF_X; src += BPF_X) {
+			const struct sock_filter p[] = {
+				BPF_STMT(BPF_LDX | BPF_IMM, 5),
+				BPF_STMT(BPF_LD | BPF_IMM, 12),
+				BPF_STMT((uint16_t)(BPF_ALU | alu[i].op | src), 5),
+				BPF_STMT(BPF_RET | BPF_A, 0),
+			};
+
+			assert_int_equal(eval(p, 4), alu[i].want);
+		}
+	}
+	for (size_t i = 0; i < ARRAY_SIZE(jumps); i++) {
+		for (uint16_t src = BPF_K; src <= BPF_X; src += BPF_X) {
+			const struct sock_filter p[] = {
+				BPF_STMT(BPF_LDX | BPF_IMM, jumps[i].k),
+				BPF_STMT(BPF_LD | BPF_IMM, 12),
+				BPF_JUMP((uint16_t)(BPF_JMP | jumps[i].op | src), jumps[i].k, 1, 0),
+				RET(0),
+				RET(1),
+			};
+
+			assert_int_equal(eval(p, 5), jumps[i].taken);
+		}
+	}
+}
+
+static void test_moves(void **state)
+{
+	const struct sock_filter moves[] = {
+		BPF_STMT(BPF_LD | BPF_LEN, 0),	   BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_STX, 2),
+		BPF_STMT(BPF_LD | BPF_IMM, 1),	   BPF_STMT(BPF_MISC | BPF_TXA, 0), BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+		RET(0),				   BPF_STMT(BPF_RET | BPF_A, 0),
+	};
+	const struct sock_filter by_zero[] = { BPF_STMT(BPF_LD | BPF_IMM, 9), BPF_STMT(BPF_ALU | BPF_DIV | BPF_X, 0),
+					       BPF_STMT(BPF_RET | BPF_A, 0) };
+	const struct sock_filter too_far[] = { BPF_STMT(BPF_LD | BPF_IMM, 9), BPF_STMT(BPF_ALU | BPF_LSH | BPF_K, 32),
+					       BPF_STMT(BPF_ALU | BPF_RSH | BPF_K, 40), BPF_STMT(BPF_RET | BPF_A, 0) };
+
+	(void)state;
+	assert_int_equal(eval(moves, 8), sizeof(struct seccomp_data));
+	assert_int_equal(eval(by_zero, 3), 0);
+	assert_int_equal(eval(too_far, 4), 0);
+}
+
 static void test_malformed(void **state)
 {
+	const struct sock_filter bad[] = {
+		BPF_STMT(BPF_LDX | BPF_W | BPF_ABS, 0),	BPF_STMT(BPF_LD | BPF_W | BPF_IND, 0),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, 3),	BPF_STMT(BPF_JMP | 0xf0, 0),
+		BPF_STMT(BPF_ST, BPF_MEMWORDS),		BPF_STMT(BPF_STX, BPF_MEMWORDS),
+	};
 	const struct sock_filter past_end[] = { BPF_STMT(BPF_JMP | BPF_JA, 1), RET(0) };
 	const struct sock_filter no_return[] = { LOAD_NR };
 	const struct sock_filter bad_load[] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, 64), RET(0) };
@@ -94,6 +164,11 @@ static void test_malformed(void **state)
 	assert_int_equal(seccomp_eval(unaligned, 2, &madvise_call, &action), -EBADMSG);
 	assert_int_equal(seccomp_eval(bad_mem, 2, &madvise_call, &action), -EBADMSG);
 	assert_int_equal(seccomp_eval(NULL, 0, &madvise_call, &action), -EBADMSG);
+	for (size_t i = 0; i < ARRAY_SIZE(bad); i++) {
+		const struct sock_filter p[] = { bad[i], RET(0) };
+
+		assert_int_equal(seccomp_eval(p, 2, &madvise_call, &action), -EBADMSG);
+	}
 	assert_int_equal(action, 7); /* untouched on failure */
 }
 
@@ -103,6 +178,8 @@ int main(void)
 		cmocka_unit_test(test_kill_one),
 		cmocka_unit_test(test_arguments),
 		cmocka_unit_test(test_arithmetic_and_memory),
+		cmocka_unit_test(test_each_operation),
+		cmocka_unit_test(test_moves),
 		cmocka_unit_test(test_malformed),
 	};
 

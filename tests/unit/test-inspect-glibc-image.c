@@ -264,6 +264,54 @@ static void test_refused(void **state)
 	free(file.bytes);
 }
 
+/* What is recorded of a recording is the same again. */
+static void test_recorded_again(void **state)
+{
+	struct file file = file_load(images[1]), copy = { .bytes = NULL };
+	struct image_part parts[8];
+	struct glibc_image gi;
+	struct image again;
+	FILE *out = tmpfile();
+	char text[] = "00400000-00401000 r-xp 00000000 08:01 7 /bin/true\n";
+	size_t n = 0;
+
+	(void)state;
+	assert_non_null(out);
+	assert_int_equal(glibc_image_open(file.bytes, file.len, &gi), 0);
+	for (size_t i = 0; i < gi.img.n_pages && n < ARRAY_SIZE(parts); i++) {
+		const uint64_t at = gi.img.pages[i] & ~(REMOTE_PAGE - 1);
+
+		if (n && at < parts[n - 1].lo + 100 * REMOTE_PAGE)
+			parts[n - 1].hi = at + REMOTE_PAGE;
+		else
+			parts[n++] = (struct image_part){ at, at + REMOTE_PAGE };
+	}
+	assert_true(n);
+	assert_int_equal(image_record(&gi.t.mem, parts, n, (const void *)gi.img.notes, gi.img.n_notes, text, out), 0);
+	copy.len = (size_t)ftell(out);
+	copy.bytes = malloc(copy.len);
+	assert_non_null(copy.bytes);
+	rewind(out);
+	assert_int_equal(fread(copy.bytes, 1, copy.len, out), copy.len);
+	assert_int_equal(image_open(copy.bytes, copy.len, &again), 0);
+	assert_int_equal(again.n_notes, gi.img.n_notes);
+	assert_int_equal(again.maps.n, 1);
+	assert_string_equal(again.maps.v[0].name, "/bin/true");
+	assert_true(again.n_pages > 10 && again.n_pages <= gi.img.n_pages);
+	for (size_t i = 0, k = 0; i < again.n_pages; i++) {
+		while (gi.img.pages[k] != again.pages[i])
+			assert_true(++k < gi.img.n_pages);
+		if (again.pages[i] & IMAGE_BYTES)
+			assert_memory_equal(again.bytes + again.slots[i] * REMOTE_PAGE,
+					    gi.img.bytes + gi.img.slots[k] * REMOTE_PAGE, REMOTE_PAGE);
+	}
+	image_close(&again);
+	glibc_image_close(&gi);
+	(void)fclose(out);
+	free(copy.bytes);
+	free(file.bytes);
+}
+
 static void test_bad_images(void **state)
 {
 	struct file file = file_load(images[0]);
@@ -282,7 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_figures),	   cmocka_unit_test(test_candidates), cmocka_unit_test(test_spoiled),
 		cmocka_unit_test(test_loops),	   cmocka_unit_test(test_swapped),    cmocka_unit_test(test_refused),
-		cmocka_unit_test(test_bad_images),
+		cmocka_unit_test(test_bad_images), cmocka_unit_test(test_recorded_again),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);

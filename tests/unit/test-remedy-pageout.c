@@ -1,0 +1,223 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Pageout's half in the injector: a real process, and a machine that is said to have swap. */
+#include <setjmp.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "remedy/advise.h"
+#include "remedy/pageout.h"
+
+#define BYTES (8ull << 20)
+
+struct world {
+	char dir[64];
+	int proc, piddir;
+	pid_t pid;
+	uint64_t memory;
+	unsigned int rounds;
+	int error;
+	struct remedy_idle idle;
+	struct inject_target target;
+	struct advise_reader reader;
+	struct remedy_site site;
+};
+
+static struct world w;
+
+static void put(const char *name, const char *text)
+{
+	char path[128];
+	FILE *f;
+
+	(void)snprintf(path, sizeof(path), "%s/%s", w.dir, name);
+	f = fopen(path, "w");
+	assert_non_null(f);
+	assert_true(fputs(text, f) >= 0);
+	assert_int_equal(fclose(f), 0);
+}
+
+static void swap_is(unsigned long total_kib, unsigned long free_kib)
+{
+	char text[128];
+
+	(void)snprintf(text, sizeof(text), "SwapTotal:  %lu kB\nSwapFree:   %lu kB\n", total_kib, free_kib);
+	put("meminfo", text);
+	put("swaps", "Filename\t\t\t\tType\t\tSize\t\tUsed\t\tPriority\n"
+		     "/dev/sda2                               partition\t8388604\t\t0\t\t-2\n");
+}
+
+static int next_round(void *ctx, struct advise_round *ret)
+{
+	(void)ctx;
+	if (w.error)
+		return w.error;
+	*ret = (struct advise_round){ .n = 0 };
+	if (w.rounds) {
+		w.rounds--;
+		ret->n = 1;
+		ret->v[0] = (struct pageable_span){ w.memory, w.memory + BYTES };
+		ret->bytes = BYTES;
+	}
+	return 0;
+}
+
+static int setup(void **state)
+{
+	void *p = mmap(NULL, BYTES, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+	char path[64];
+
+	(void)state;
+	assert_ptr_not_equal(p, MAP_FAILED);
+	memset(p, 1, BYTES);
+	w = (struct world){ .dir = "/tmp/reclaim-pageout-XXXXXX", .memory = (uintptr_t)p, .rounds = 2 };
+	assert_non_null(mkdtemp(w.dir));
+	w.pid = fork();
+	if (w.pid == 0) {
+		(void)pause();
+		_exit(0);
+	}
+	(void)munmap(p, BYTES);
+	(void)snprintf(path, sizeof(path), "/proc/%d", w.pid);
+	w.piddir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	w.proc = open(w.dir, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+	assert_true(w.pid > 0 && w.piddir >= 0 && w.proc >= 0);
+	w.idle = (struct remedy_idle){ .kind = REMEDY_IDLE_QUIET, .idle_us = 1000000, .cpu_ticks = 100000 };
+	w.target = (struct inject_target){ .pid = w.pid, .piddir = w.piddir, .mem_fd = -1 };
+	w.reader = (struct advise_reader){ .next = next_round };
+	w.site = (struct remedy_site){
+		.target = &w.target,
+		.advise = &w.reader,
+		.idle = &w.idle,
+		.proc = w.proc,
+		.groups = -1,
+		.deadline_ns = clock_ns() + 60000000000ull,
+	};
+	swap_is(8 << 20, 4 << 20);
+	return 0;
+}
+
+static int teardown(void **state)
+{
+	static const char *const names[] = { "meminfo", "swaps" };
+	char path[128];
+
+	(void)state;
+	(void)kill(w.pid, SIGKILL);
+	(void)waitpid(w.pid, NULL, 0);
+	(void)close(w.piddir);
+	(void)close(w.proc);
+	for (size_t i = 0; i < ARRAY_SIZE(names); i++) {
+		(void)snprintf(path, sizeof(path), "%s/%s", w.dir, names[i]);
+		(void)unlink(path);
+	}
+	return rmdir(w.dir);
+}
+
+static bool settles(struct remedy_plan *plan)
+{
+	*plan = (struct remedy_plan){ .possible = 1, .has_predicted = 1, .predicted = 1ull << 40, .upper = 1ull << 40 };
+	remedy_pageout.settle(&w.site, plan);
+	assert_true(plan->possible || *plan->reason);
+	return plan->possible;
+}
+
+static void test_settle(void **state)
+{
+	struct remedy_plan plan;
+
+	(void)state;
+	assert_true(settles(&plan));
+	assert_int_equal(plan.predicted, 4ull << 30);
+	w.site.swap_keep = 3ull << 30;
+	w.site.max_bytes = 64 << 20;
+	assert_true(settles(&plan));
+	assert_int_equal(plan.predicted, 64 << 20);
+	w.site.swap_keep = 4ull << 30;
+	assert_false(settles(&plan));
+	assert_non_null(strstr(plan.reason, "of swap is free, of which"));
+	swap_is(0, 0);
+	assert_false(settles(&plan));
+	assert_string_equal(plan.reason, "there is no swap that its memory could be moved to");
+	put("meminfo", "nothing\n");
+	assert_false(settles(&plan));
+	assert_string_equal(plan.reason, "how much swap is free can't be told");
+	w.idle.cpu_ticks = 0;
+	w.idle.idle_us = 0;
+	assert_false(settles(&plan));
+	assert_string_equal(plan.reason, "nobody can tell for how long its memory has been idle");
+}
+
+static void run(enum remedy_outcome want, const char *what)
+{
+	struct remedy_result result = { .outcome = REMEDY_FAILED };
+	const struct remedy_plan plan = { .possible = 1 };
+	const char *said;
+
+	remedy_pageout.run(&w.site, &plan, &result);
+	said = *result.detail ? result.detail : result.reason;
+	if (result.outcome != want || !strstr(said, what))
+		print_error("%d: %s\n", result.outcome, said);
+	assert_int_equal(result.outcome, want);
+	assert_non_null(strstr(said, what));
+}
+
+/* This machine may really have swap, or none: how much is moved is its business. */
+static void test_run(void **state)
+{
+	(void)state;
+	run(REMEDY_DONE, "moved to swap, not freed");
+	assert_int_equal(w.rounds, 0);
+	run(REMEDY_DONE, "swap is /dev/sda2");
+}
+
+static void test_run_ends(void **state)
+{
+	(void)state;
+	w.rounds = 100;
+	run(REMEDY_DONE, "");
+	w.rounds = 1;
+	w.site.deadline_ns = 0;
+	run(REMEDY_REFUSED, "the deadline came");
+	w.site.deadline_ns = clock_ns() + 60000000000ull;
+	w.error = -EPIPE;
+	run(REMEDY_REFUSED, "the reader failed");
+	w.error = -ETIME;
+	run(REMEDY_REFUSED, "looking for more took too long");
+	w.error = 0;
+	swap_is(0, 0);
+	run(REMEDY_REFUSED, "no swap");
+}
+
+/* In between it is another process's turn, or nobody's. */
+static void test_run_gone(void **state)
+{
+	(void)state;
+	(void)kill(w.pid, SIGKILL);
+	(void)waitpid(w.pid, NULL, 0);
+	run(REMEDY_GONE, "it has exited");
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_settle, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run_ends, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_run_gone, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
