@@ -70,7 +70,7 @@ static int target_list_threads(int piddir, struct target *t)
 		closep(&fd);
 		return r;
 	}
-	while (t->n_threads < TARGET_THREADS_MAX && (de = readdir(dir)) != NULL) {
+	while (t->n_threads < TARGET_THREADS_MAX && (errno = 0, de = readdir(dir)) != NULL) {
 		pid_t tid;
 		int r = 0;
 
@@ -79,7 +79,7 @@ static int target_list_threads(int piddir, struct target *t)
 		if (r < 0)
 			return r;
 	}
-	return 0;
+	return t->n_threads < TARGET_THREADS_MAX ? -errno : 0;
 }
 
 /* A program is a regular file that somebody has executed; what it is now is looked at before it is opened. */

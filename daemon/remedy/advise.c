@@ -2,6 +2,7 @@
 #include "remedy/advise.h"
 
 #include <errno.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/syscall.h>
 #include <sys/uio.h>
@@ -89,6 +90,11 @@ bool advise_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 		r = facts->pageable ? find_pageable(facts) : -ENOMEM;
 	}
 	if (r < 0) {
+		/* Half of it is nothing for the next one to go on with. */
+		if (facts->pageable)
+			pageable_done(facts->pageable);
+		free(facts->pageable);
+		facts->pageable = NULL;
 		text_format(ret->reason, sizeof(ret->reason), "what may be moved of its memory can't be read: %s",
 			    r == -ESRCH ? "it has exited" : strerror(-r));
 		return false;
