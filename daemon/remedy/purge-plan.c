@@ -155,8 +155,10 @@ void purge_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 		ret->parts |= PURGE_GLIBC;
 	if (purge_plan_python(facts, side, ret))
 		ret->parts |= PURGE_PYMALLOC | (ret->deep ? PURGE_DEEP : 0) | (side->python.busy ? PURGE_BUSY : 0);
-	if (ret->parts && code_data(facts, &ret->data_lo, &ret->data_hi) < 0)
+	if (ret->parts && code_data(facts, &ret->data_lo, &ret->data_hi) < 0) {
+		text_format(ret->reason, sizeof(ret->reason), "the data of its C library can't be told");
 		ret->parts = 0;
+	}
 	side->parts = ret->parts;
 	ret->possible = ret->parts != 0;
 	ret->has_predicted = ret->possible;

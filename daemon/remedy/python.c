@@ -3,8 +3,10 @@
 
 #include <errno.h>
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/text.h"
+#include "inspect/trouble.h"
 
 struct remedy_interpreter {
 	struct cpython python;
@@ -26,6 +28,10 @@ int remedy_python_find(struct remedy_facts *facts, struct cpython **ret, const c
 			return -ENOMEM;
 		}
 		in->error = cpython_locate(facts->target, &in->python, in->why);
+		if (in->error < 0)
+			(void)trouble_note(-in->error, 0);
+		if (in->error < 0 && !*in->why)
+			text_format(in->why, sizeof(in->why), "its interpreter can't be read: %s", strerror(-in->error));
 	}
 	if (in->error < 0)
 		*ret_why = in->why;
