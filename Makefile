@@ -74,6 +74,10 @@ harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
 endif
 ifeq ($(FAULT),1)
 fault := -DRECLAIM_FAULT
+# What of libc tests/fault/steps-wrap.c stands in front of, for all that is linked into the worker.
+fault_wraps := malloc calloc realloc reallocarray strdup mmap open __open_2 openat __openat_2 read pread write pwrite \
+	       readdir fdopendir fstat fstatat readlinkat ioctl fcntl dup3 socketpair fork send recv ppoll timer_create \
+	       waitpid sigtimedwait ptrace syscall
 endif
 
 # Where libnl keeps its headers, on every distribution.
@@ -162,7 +166,7 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs fault-matrix \
 	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
 	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb setup-picture install uninstall clean help FORCE
 
@@ -227,6 +231,9 @@ soak: setup-check ## the long torture, 10,000 trims for each kind of target, and
 
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
+
+fault-matrix: setup-check ## every call of the worker fails in every way in turn (an hour); build/check/fault-matrix.log
+	@scripts/check fault-matrix
 
 SECONDS ?= 60
 fuzz: setup-check ## run each fuzzer, for SECONDS=60; build/fuzz holds what it finds and learns
@@ -318,6 +325,11 @@ $O/tests/unit/%.o: tests/unit/%.c $O/.flags
 	$(call say,CC)
 	$(Q)$(CC) $(all_cppflags) -Itests/unit -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) -MMD -MP -c -o $@ $<
 
+$O/tests/fault/%.o: tests/fault/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+
 $O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
@@ -346,10 +358,11 @@ $O/reclaimd: $O/daemon/reclaimd.o $(call room_libs,$(d_rooms))
 	$(call say,LINK)
 	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(d_libs)
 
-$O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms))
+$O/reclaim-worker: worker_ldflags = $(all_ldflags) $(fault_wraps:%=-Wl,--wrap=%)
+$O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms)) $(if $(fault),$(call objs,$(wildcard tests/fault/*.c)))
 	$(call say,LINK)
-	$(Q)$(if $(worker_static),$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_static) 2>/dev/null ||) \
-		$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(worker_libs)
+	$(Q)$(if $(worker_static),$(CC) $(all_cflags) $(worker_ldflags) -o $@ $^ $(worker_static) 2>/dev/null ||) \
+		$(CC) $(all_cflags) $(worker_ldflags) -o $@ $^ $(worker_libs)
 
 # A source may name more to link in a comment in its first lines: /* LDLIBS: -lfoo */
 ldlibs_of = $(shell sed -n '1,5s,^/\* LDLIBS: \(.*\) \*/$$,\1,p' $1)
@@ -422,4 +435,4 @@ $(units): $O/units/%: daemon/units/%.in $O/.folders
 $O/.folders: FORCE
 	$(call stamp,$(SBINDIR) $(LIBEXECDIR) $(DOCDIR))
 
--include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
+-include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fault/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)

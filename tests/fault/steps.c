@@ -1,0 +1,154 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "steps.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/syscall.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "steps-call.h"
+
+#define WAYS_MAX 4
+#define DELAY_NS 60000000
+
+/*
+ * What each can really return, read from the kernel's and libc's sources. ESRCH of a
+ * ptrace request: the thread was killed, and so stands in no stop of ours any more.
+ * SETREGS refuses with EIO, as do those that need an older request, kernel or configuration.
+ */
+static const struct {
+	const char *name;
+	int ways[WAYS_MAX];
+} calls[CALLS] = {
+	[CALL_MALLOC] = { "malloc", { ENOMEM } },
+	[CALL_CALLOC] = { "calloc", { ENOMEM } },
+	[CALL_REALLOC] = { "realloc", { ENOMEM } },
+	[CALL_REALLOCARRAY] = { "reallocarray", { ENOMEM } },
+	[CALL_STRDUP] = { "strdup", { ENOMEM } },
+	[CALL_MMAP] = { "mmap", { ENOMEM } },
+	[CALL_OPEN] = { "open", { EMFILE, ENOMEM, EINTR } },
+	[CALL_OPENAT] = { "openat", { EMFILE, ENOMEM, ESRCH, EINTR } },
+	[CALL_READ] = { "read", { EINTR, STEP_SHORT, EIO, ESRCH } },
+	[CALL_PREAD] = { "pread", { EINTR, STEP_SHORT, EIO } },
+	[CALL_PREAD_MEM] = { "pread_mem", { STEP_SHORT, EIO, EINTR } },
+	[CALL_WRITE] = { "write", { EINTR, ENOMEM } },
+	[CALL_PWRITE] = { "pwrite", { STEP_SHORT, EIO, EINTR } },
+	[CALL_READDIR] = { "readdir", { ENOMEM } },
+	[CALL_FDOPENDIR] = { "fdopendir", { ENOMEM } },
+	[CALL_FSTAT] = { "fstat", { ENOMEM } },
+	[CALL_FSTATAT] = { "fstatat", { ENOMEM, ESRCH } },
+	[CALL_READLINKAT] = { "readlinkat", { ENOMEM, ESRCH } },
+	[CALL_IOCTL] = { "ioctl", { ENOMEM, EINTR } },
+	[CALL_FCNTL] = { "fcntl", { EMFILE } },
+	[CALL_DUP3] = { "dup3", { EBUSY, EINTR } },
+	[CALL_SOCKETPAIR] = { "socketpair", { EMFILE, ENOBUFS } },
+	[CALL_FORK] = { "fork", { EAGAIN, ENOMEM } },
+	[CALL_SEND] = { "send", { EINTR, ENOBUFS, EPIPE } },
+	[CALL_RECV] = { "recv", { EINTR, ENOMEM } },
+	[CALL_PPOLL] = { "ppoll", { EINTR, ENOMEM } },
+	[CALL_TIMER_CREATE] = { "timer_create", { EAGAIN, ENOMEM } },
+	[CALL_WAITPID] = { "waitpid", { EINTR, ECHILD } },
+	[CALL_SIGTIMEDWAIT] = { "sigtimedwait", { EINTR, EAGAIN } },
+	[CALL_SEIZE] = { "seize", { EPERM, ESRCH } },
+	[CALL_INTERRUPT] = { "interrupt", { ESRCH } },
+	[CALL_CONT] = { "cont", { ESRCH } },
+	[CALL_DETACH] = { "detach", { ESRCH } },
+	[CALL_GETREGS] = { "getregs", { ESRCH } },
+	[CALL_SETREGS] = { "setregs", { ESRCH, EIO } },
+	[CALL_GETREGSET] = { "getregset", { ESRCH, EINVAL } },
+	[CALL_SETREGSET] = { "setregset", { ESRCH, EINVAL } },
+	[CALL_GETSIGMASK] = { "getsigmask", { ESRCH, EINVAL } },
+	[CALL_SETSIGMASK] = { "setsigmask", { ESRCH, EINVAL } },
+	[CALL_GETSIGINFO] = { "getsiginfo", { ESRCH, EINVAL } },
+	[CALL_SECCOMP_FILTER] = { "seccomp_get_filter", { ESRCH, EACCES, EMEDIUMTYPE } },
+	[CALL_RSEQ] = { "get_rseq", { ESRCH, EIO, EINVAL } },
+	[CALL_DISPATCH] = { "get_syscall_user_dispatch", { ESRCH, EIO, EINVAL } },
+	[CALL_TGKILL] = { "tgkill", { ESRCH, EPERM } },
+	[CALL_PIDFD_OPEN] = { "pidfd_open", { EMFILE, ESRCH, ENOMEM } },
+	[CALL_PIDFD_GETFD] = { "pidfd_getfd", { EMFILE, ESRCH, EPERM } },
+	[CALL_ADVISE] = { "process_madvise", { ESRCH, EPERM, ENOMEM, EINTR } },
+	[CALL_ROBUST_LIST] = { "get_robust_list", { ESRCH, EPERM } },
+	[CALL_OPENAT2] = { "openat2", { EMFILE, ENOMEM, EAGAIN } },
+	[CALL_KCMP] = { "kcmp", { ESRCH, EPERM } },
+};
+
+static struct steps *steps;
+static enum steps_role role;
+static unsigned long at; /* the step that fails: 0 none */
+static enum steps_role at_role;
+static char kind[16];
+
+__attribute__((constructor)) static void steps_open(void)
+{
+	const char *path = getenv("RECLAIM_STEPS"), *what = getenv("RECLAIM_STEP");
+	int fd = path ? (int)syscall(SYS_openat, AT_FDCWD, path, O_RDWR | O_CLOEXEC) : -1;
+	char who[16];
+	void *p;
+
+	if (fd < 0)
+		return;
+	p = mmap(NULL, sizeof(*steps), PROT_READ | PROT_WRITE, MAP_SHARED, fd, 0);
+	(void)close(fd);
+	if (p == MAP_FAILED)
+		return;
+	steps = p;
+	for (size_t i = 0; i < CALLS; i++)
+		(void)snprintf(steps->names[i], STEPS_NAME, "%s", calls[i].name);
+	if (what && sscanf(what, "%15[a-z]:%lu:%15s", who, &at, kind) == 3)
+		at_role = strcmp(who, "reader") ? STEPS_INJECTOR : STEPS_READER;
+	else
+		at = 0;
+	steps->magic = STEPS_MAGIC;
+}
+
+/* What the step that was to fail is told, or doesn't live to be told. */
+static int steps_fire(enum call call)
+{
+	const struct timespec delay = { .tv_nsec = DELAY_NS };
+	size_t way = strtoul(kind, NULL, 10), n = 0;
+
+	while (n < WAYS_MAX && calls[call].ways[n])
+		n++;
+	steps->ways = (uint32_t)n;
+	steps->call = call;
+	if (!strcmp(kind, "die")) {
+		steps->fired = 1;
+		(void)kill(getpid(), SIGKILL);
+	} else if (!strcmp(kind, "delay")) {
+		steps->fired = 1;
+		(void)nanosleep(&delay, NULL);
+	} else if (way < n) {
+		steps->fired = 1;
+		steps->error = calls[call].ways[way] == STEP_SHORT ? 0 : calls[call].ways[way];
+		return calls[call].ways[way];
+	}
+	return STEP_NONE;
+}
+
+int step(enum call call)
+{
+	uint32_t k;
+	int r = STEP_NONE;
+
+	if (!steps)
+		return STEP_NONE;
+	k = ++steps->count[role];
+	if (k <= STEPS_MAX)
+		steps->calls[role][k - 1] = (uint8_t)call;
+	if (k == at && role == at_role)
+		r = steps_fire(call);
+	if (r > 0)
+		errno = r;
+	return r;
+}
+
+void steps_become_reader(void)
+{
+	role = STEPS_READER;
+}

@@ -1,0 +1,70 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The file of tests/fault/steps.h: which step of a worker is to fail, and what came of it."""
+
+import mmap
+import os
+import struct
+import tempfile
+
+NAME, NAMES, MOST = 24, 64, 262144
+HEAD = struct.Struct("<Q2IIIiI")
+SIZE = HEAD.size + NAMES * NAME + 2 * MOST
+ROLES = ("injector", "reader")
+# A worker that ends or waits there does it to the target as before the next call to the kernel.
+INWARD = {"malloc", "calloc", "realloc", "reallocarray", "strdup"}
+
+
+class Steps:
+    """One for each worker at a time."""
+
+    def __init__(self):
+        self.file = tempfile.NamedTemporaryFile(prefix="reclaim-steps-", dir="/dev/shm")
+        os.ftruncate(self.file.fileno(), SIZE)
+        self.map = mmap.mmap(self.file.fileno(), SIZE)
+
+    def env(self, role=None, k=0, kind=None):
+        """Forgets the last worker; the environment of the next."""
+        self.map[:HEAD.size] = bytes(HEAD.size)
+        env = {"RECLAIM_STEPS": self.file.name}
+        if role:
+            env["RECLAIM_STEP"] = f"{role}:{k}:{kind}"
+        return env
+
+    def head(self):
+        head = HEAD.unpack_from(self.map, 0)
+        assert head[0], "the worker counted no steps: is this the fault build?"
+        return head
+
+    def count(self, role):
+        return min(self.head()[1 + ROLES.index(role)], MOST)
+
+    @property
+    def fired(self):
+        return bool(self.head()[3])
+
+    @property
+    def ways(self):
+        return self.head()[4]
+
+    @property
+    def error(self):
+        """What the step was told; 0: a count that was too short."""
+        return self.head()[5]
+
+    def name(self, i):
+        at = HEAD.size + i * NAME
+        return self.map[at:at + NAME].split(b"\0")[0].decode()
+
+    @property
+    def call(self):
+        return self.name(self.head()[6])
+
+    def calls(self, role):
+        """The names of all steps of @role, in order."""
+        at = HEAD.size + NAMES * NAME + ROLES.index(role) * MOST
+        names = [self.name(i) for i in range(NAMES)]
+        return [names[i] for i in self.map[at:at + self.count(role)]]
+
+    def close(self):
+        self.map.close()
+        self.file.close()
