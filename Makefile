@@ -8,6 +8,7 @@
 #   make FAULT=1    fault injection compiled in    build/fault
 #   make CC=clang   the other compiler             build/clang
 #   make FUZZ=1     for libFuzzer, by clang        build/fuzz
+#   make COVERAGE=1 counts what runs, FAULT=1 too   build/coverage
 # O=DIR puts objects anywhere else. WERROR= (empty) lets warnings pass. V=1 shows
 # whole command lines.
 
@@ -28,6 +29,10 @@ say = $(if $(Q),$(if $(findstring s,$(firstword -$(MAKEFLAGS))),,@printf '  %-7s
 empty :=
 space := $(empty) $(empty)
 variant := $(if $(findstring clang,$(notdir $(CC))),clang) $(if $(filter 1,$(SAN)),san) $(if $(filter 1,$(FAULT)),fault)
+ifeq ($(COVERAGE),1)
+FAULT := 1
+variant := coverage
+endif
 variant := $(if $(filter 1,$(FUZZ)),fuzz,$(subst $(space),-,$(strip $(variant))))
 O ?= build$(if $(variant),/$(variant))
 
@@ -69,8 +74,15 @@ else ifeq ($(SAN),1)
 # No _FORTIFY_SOURCE here: its checks would stand in the sanitizers' way.
 harden += -fsanitize=address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer
 ldharden += -fsanitize=address,undefined
-else
+else ifneq ($(COVERAGE),1)
 harden += -U_FORTIFY_SOURCE -D_FORTIFY_SOURCE=2 -fstack-clash-protection
+endif
+ifeq ($(COVERAGE),1)
+# -O0: of what the optimizer has merged gcov can't tell what ran. gcc's own fork() would begin to count anew.
+coverage := -O0 --coverage -fprofile-update=atomic -fdata-sections \
+	    $(addprefix -fno-builtin-,fork execl execlp execle execv execvp execve)
+coverage_object := $O/tests/coverage/share.o
+ldharden += --coverage -Wl,--wrap=__gcov_exit -Wl,-T,tests/coverage/counters.ld $(coverage_object)
 endif
 ifeq ($(FAULT),1)
 fault := -DRECLAIM_FAULT
@@ -166,7 +178,7 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs fault-matrix \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs fault-matrix coverage \
 	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
 	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb setup-picture install uninstall clean help FORCE
 
@@ -234,6 +246,9 @@ fault-check: setup-check ## kill the worker at each of its system calls in turn;
 
 fault-matrix: setup-check ## every call of the worker fails in every way in turn (an hour); build/check/fault-matrix.log
 	@scripts/check fault-matrix
+
+coverage: setup-check ## which lines of inject, inspect, remedy and policy the tests run (half an hour); build/check/coverage.md
+	@scripts/check coverage
 
 SECONDS ?= 60
 fuzz: setup-check ## run each fuzzer, for SECONDS=60; build/fuzz holds what it finds and learns
@@ -313,17 +328,24 @@ define stamp
 endef
 
 $O/.flags: FORCE | setup-build
-	$(call stamp,$(CC) $(all_cppflags) $(all_cflags) $(all_ldflags) $(victim_cflags))
+	$(call stamp,$(CC) $(all_cppflags) $(all_cflags) $(coverage) $(all_ldflags) $(victim_cflags))
 
 $O/daemon/%.o: daemon/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
-	$(Q)$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
+	$(Q)$(CC) $(all_cppflags) $(all_cflags) $(coverage) -MMD -MP -c -o $@ $<
 
 $O/tests/unit/%.o: tests/unit/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
 	$(Q)$(CC) $(all_cppflags) -Itests/unit -DFIXTURES='"$(CURDIR)/tests/fixtures"' $(all_cflags) -MMD -MP -c -o $@ $<
+
+$O/tests/coverage/%.o: tests/coverage/%.c $O/.flags
+	@mkdir -p $(@D)
+	$(call say,CC)
+	$(Q)$(CC) $(all_cppflags) -DCOVERAGE_DIR='"$(abspath $O/counters)"' $(all_cflags) -MMD -MP -c -o $@ $<
+
+$(if $(coverage_object),$(programs) $(unit_tests): | $(coverage_object))
 
 $O/tests/fault/%.o: tests/fault/%.c $O/.flags
 	@mkdir -p $(@D)
