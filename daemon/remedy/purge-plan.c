@@ -145,6 +145,7 @@ void purge_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 	struct purge_side *side;
 
 	if (purge_side_get(facts, &side) < 0) {
+		(void)trouble_note(ENOMEM, 0);
 		text_format(ret->reason, sizeof(ret->reason), "out of memory");
 		return;
 	}

@@ -393,6 +393,8 @@ def tell_one(target, steps, calls, what):
         t = target.act(steps.env(role, k, way))
         lost = target.judge()
         check_answer(t, lost, steps, way)
+        if t.reason and "too busy" in t.reason:
+            continue
         if steps.fired and steps.call == calls[role][k - 1] and find(steps.calls(role)[:k]) == k:
             assert t.outcome == outcome, f"{what}: {t}"
             assert reason is None or reason in t.reason, f"{what}: {t}"
