@@ -82,6 +82,7 @@ ifeq ($(COVERAGE),1)
 coverage := -O0 --coverage -fprofile-update=atomic -fdata-sections \
 	    $(addprefix -fno-builtin-,fork execl execlp execle execv execvp execve)
 coverage_object := $O/tests/coverage/share.o
+replays := elf glibc proc pymalloc
 ldharden += --coverage -Wl,--wrap=__gcov_exit -Wl,-T,tests/coverage/counters.ld $(coverage_object)
 endif
 ifeq ($(FAULT),1)
@@ -184,7 +185,7 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(
 
 all: $(programs) ## build the programs (default)
 
-tests: all $(unit_tests) $(victims) $(benches) $(vm_tests) ## build unit tests, test targets and bench targets
+tests: all $(unit_tests) $(replays:%=$O/tests/fuzz-%) $(victims) $(benches) $(vm_tests) ## build unit tests, test targets and bench targets
 
 fuzzers: $(if $(filter 1,$(FUZZ)),$(fuzzers)) ## build the fuzzers, into build/fuzz
 	$(if $(filter 1,$(FUZZ)),@:,@$(MAKE) --no-print-directory FUZZ=1 fuzzers)
@@ -403,6 +404,11 @@ $(fuzzers): $O/%: $O/tests/fuzz/%.o $(if $(unit_helpers),$O/unit-helpers.a) $(ca
 	$(Q)$(CC) $(all_cflags) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
 		$(call ldlibs_of,tests/fuzz/$*.c)
 
+# In a coverage build a fuzzer is given its corpus, spoiled, by our own main().
+$(replays:%=$O/tests/fuzz-%): $O/tests/fuzz-%: $O/tests/fuzz/fuzz-%.o $O/tests/coverage/replay.o $O/unit-helpers.a $(call room_libs,$(rooms)) | $(coverage_object)
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread
+
 $(victims): $O/victims/%: tests/victims/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,LINK)
@@ -457,4 +463,4 @@ $(units): $O/units/%: daemon/units/%.in $O/.folders
 $O/.folders: FORCE
 	$(call stamp,$(SBINDIR) $(LIBEXECDIR) $(DOCDIR))
 
--include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fault/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
+-include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fault/*.d $O/tests/coverage/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)

@@ -81,7 +81,7 @@ size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned 
 {
 	uint64_t s = seed * 0x9e3779b97f4a7c15ull + 1, n;
 
-	if (size < 4096 || next_random(&s) % 16 == 0)
+	if (size < 4096 + 8 || next_random(&s) % 16 == 0)
 		return LLVMFuzzerMutate(data, size, max);
 	n = 1 + next_random(&s) % 4;
 	for (uint64_t i = 0, tries = 0; i < n && tries < 1000; tries++) {
