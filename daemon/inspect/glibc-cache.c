@@ -269,7 +269,7 @@ static int thread_pointer(struct target *t, uint64_t robust, uint64_t *ret)
 
 /* Is @tcache a thread's cache? 1, and fills @bytes; 0, or why it can't be told. */
 static int tcache_at(struct target *t, const struct glibc *g, const struct glibc_par *par, uint64_t tcache,
-		      unsigned char *bytes)
+		     unsigned char *bytes)
 {
 	const struct glibc_layout *l = g->layout;
 	uint64_t size, want = chunk_align(l->tcache.size + 8);

@@ -31,7 +31,8 @@ int remedy_python_find(struct remedy_facts *facts, struct cpython **ret, const c
 		if (in->error < 0)
 			(void)trouble_note(-in->error, 0);
 		if (in->error < 0 && !*in->why)
-			text_format(in->why, sizeof(in->why), "its interpreter can't be read: %s", strerror(-in->error));
+			text_format(in->why, sizeof(in->why), "its interpreter can't be read: %s",
+				    strerror(-in->error));
 	}
 	if (in->error < 0)
 		*ret_why = in->why;

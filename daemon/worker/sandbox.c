@@ -148,8 +148,8 @@ static int sandbox_caps(void)
  */
 static int sandbox_filter(void)
 {
-	struct sock_filter code[RULES_BEGIN + RULE * ARRAY_SIZE(sandbox_calls) +
-				RULE_ARGUMENT * ARRAY_SIZE(sandbox_filtered) + 1];
+	struct sock_filter
+		code[RULES_BEGIN + RULE * ARRAY_SIZE(sandbox_calls) + RULE_ARGUMENT * ARRAY_SIZE(sandbox_filtered) + 1];
 	size_t n = 0;
 	struct sock_fprog prog = { .filter = code };
 

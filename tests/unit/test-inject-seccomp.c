@@ -93,7 +93,7 @@ static void test_each_operation(void **state)
 		uint32_t k;
 		uint32_t taken;
 	} jumps[] = {
-		{ BPF_JEQ, 12, 1 }, { BPF_JEQ, 11, 0 }, { BPF_JGT, 11, 1 },  { BPF_JGT, 12, 0 },
+		{ BPF_JEQ, 12, 1 }, { BPF_JEQ, 11, 0 }, { BPF_JGT, 11, 1 }, { BPF_JGT, 12, 0 },
 		{ BPF_JGE, 12, 1 }, { BPF_JGE, 13, 0 }, { BPF_JSET, 4, 1 }, { BPF_JSET, 3, 0 },
 	};
 
@@ -128,9 +128,14 @@ static void test_each_operation(void **state)
 static void test_moves(void **state)
 {
 	const struct sock_filter moves[] = {
-		BPF_STMT(BPF_LD | BPF_LEN, 0),	   BPF_STMT(BPF_MISC | BPF_TAX, 0), BPF_STMT(BPF_STX, 2),
-		BPF_STMT(BPF_LD | BPF_IMM, 1),	   BPF_STMT(BPF_MISC | BPF_TXA, 0), BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
-		RET(0),				   BPF_STMT(BPF_RET | BPF_A, 0),
+		BPF_STMT(BPF_LD | BPF_LEN, 0),
+		BPF_STMT(BPF_MISC | BPF_TAX, 0),
+		BPF_STMT(BPF_STX, 2),
+		BPF_STMT(BPF_LD | BPF_IMM, 1),
+		BPF_STMT(BPF_MISC | BPF_TXA, 0),
+		BPF_JUMP(BPF_JMP | BPF_JA, 1, 0, 0),
+		RET(0),
+		BPF_STMT(BPF_RET | BPF_A, 0),
 	};
 	const struct sock_filter by_zero[] = { BPF_STMT(BPF_LD | BPF_IMM, 9), BPF_STMT(BPF_ALU | BPF_DIV | BPF_X, 0),
 					       BPF_STMT(BPF_RET | BPF_A, 0) };
@@ -146,8 +151,8 @@ static void test_moves(void **state)
 static void test_malformed(void **state)
 {
 	const struct sock_filter bad[] = {
-		BPF_STMT(BPF_LDX | BPF_W | BPF_ABS, 0),	BPF_STMT(BPF_LD | BPF_W | BPF_IND, 0),
-		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, 3),	BPF_STMT(BPF_JMP | 0xf0, 0),
+		BPF_STMT(BPF_LDX | BPF_W | BPF_ABS, 0), BPF_STMT(BPF_LD | BPF_W | BPF_IND, 0),
+		BPF_STMT(BPF_ALU | BPF_MOD | BPF_K, 3), BPF_STMT(BPF_JMP | 0xf0, 0),
 		BPF_STMT(BPF_ST, BPF_MEMWORDS),		BPF_STMT(BPF_STX, BPF_MEMWORDS),
 	};
 	const struct sock_filter past_end[] = { BPF_STMT(BPF_JMP | BPF_JA, 1), RET(0) };

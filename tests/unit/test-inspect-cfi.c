@@ -59,14 +59,12 @@ static void test_binary(void **state)
 		uint8_t atom;
 		int64_t a, b, want;
 	} all[] = {
-		{ DW_OP_plus, 7, 5, 12 },   { DW_OP_minus, 7, 5, 2 },	{ DW_OP_mul, 7, 5, 35 },
-		{ DW_OP_and, 6, 3, 2 },	    { DW_OP_or, 6, 3, 7 },	{ DW_OP_xor, 6, 3, 5 },
-		{ DW_OP_shl, 1, 4, 16 },    { DW_OP_shl, 1, 64, 0 },	{ DW_OP_shr, 16, 4, 1 },
-		{ DW_OP_shr, 16, 100, 0 },  { DW_OP_ge, -1, 1, 0 },	{ DW_OP_ge, 1, 1, 1 },
-		{ DW_OP_gt, 1, -1, 1 },	    { DW_OP_gt, 1, 1, 0 },	{ DW_OP_le, -1, 1, 1 },
-		{ DW_OP_le, 2, 1, 0 },	    { DW_OP_lt, -1, 1, 1 },	{ DW_OP_lt, 1, 1, 0 },
-		{ DW_OP_eq, 3, 3, 1 },	    { DW_OP_eq, 3, 4, 0 },	{ DW_OP_ne, 3, 4, 1 },
-		{ DW_OP_ne, 3, 3, 0 },
+		{ DW_OP_plus, 7, 5, 12 }, { DW_OP_minus, 7, 5, 2 },  { DW_OP_mul, 7, 5, 35 }, { DW_OP_and, 6, 3, 2 },
+		{ DW_OP_or, 6, 3, 7 },	  { DW_OP_xor, 6, 3, 5 },    { DW_OP_shl, 1, 4, 16 }, { DW_OP_shl, 1, 64, 0 },
+		{ DW_OP_shr, 16, 4, 1 },  { DW_OP_shr, 16, 100, 0 }, { DW_OP_ge, -1, 1, 0 },  { DW_OP_ge, 1, 1, 1 },
+		{ DW_OP_gt, 1, -1, 1 },	  { DW_OP_gt, 1, 1, 0 },     { DW_OP_le, -1, 1, 1 },  { DW_OP_le, 2, 1, 0 },
+		{ DW_OP_lt, -1, 1, 1 },	  { DW_OP_lt, 1, 1, 0 },     { DW_OP_eq, 3, 3, 1 },   { DW_OP_eq, 3, 4, 0 },
+		{ DW_OP_ne, 3, 4, 1 },	  { DW_OP_ne, 3, 3, 0 },
 	};
 	uint64_t v;
 

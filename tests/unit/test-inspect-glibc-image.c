@@ -328,8 +328,9 @@ static void test_bad_images(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_figures),	   cmocka_unit_test(test_candidates), cmocka_unit_test(test_spoiled),
-		cmocka_unit_test(test_loops),	   cmocka_unit_test(test_swapped),    cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_figures),	   cmocka_unit_test(test_candidates),
+		cmocka_unit_test(test_spoiled),	   cmocka_unit_test(test_loops),
+		cmocka_unit_test(test_swapped),	   cmocka_unit_test(test_refused),
 		cmocka_unit_test(test_bad_images), cmocka_unit_test(test_recorded_again),
 	};
 
