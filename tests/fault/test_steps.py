@@ -37,6 +37,7 @@ PAGES = 512 << 10  # of its own, or of the kernel's batches (mm_struct's counter
 STATUS = {"failed": (1, 4, 5), "timeout": (1,), "refused": (3,)}
 DENIED, VANISHED = 4, 5  # exit statuses
 GONE = {errno.ESRCH, errno.ECHILD, errno.ENOENT}
+MEMORY = ("pread", "pread_mem", "pwrite")  # EIO: it isn't mapped any more
 BARRED = {errno.EPERM, errno.EACCES}
 
 
@@ -236,7 +237,7 @@ def check_answer(t, lost, steps, kind):
         return
     assert t.reason and t.rc in STATUS[t.outcome], t
     # Its memory is gone, or itself, or it may not be traced: only where the kernel has said so.
-    assert t.rc != VANISHED or error in GONE or (error == errno.EIO and "mem" in steps.call), t
+    assert t.rc != VANISHED or error in GONE or (error == errno.EIO and steps.call in MEMORY), t
     assert t.rc != DENIED or error in BARRED, t
 
 
