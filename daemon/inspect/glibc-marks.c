@@ -84,8 +84,3 @@ bool glibc_marks_has(struct glibc_marks *m, uint64_t addr)
 
 	return b && (b->bits[bit / 64] >> (bit % 64) & 1);
 }
-
-bool glibc_marks_near(struct glibc_marks *m, uint64_t addr)
-{
-	return marks_find(m, addr) != NULL;
-}

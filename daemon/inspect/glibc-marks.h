@@ -27,7 +27,5 @@ void glibc_marks_done(struct glibc_marks *m); /* accepts zeroed and finished one
 int glibc_marks_set(struct glibc_marks *m, uint64_t addr) __must_check;
 bool glibc_marks_has(struct glibc_marks *m, uint64_t addr);
 
-/* Is there any mark in the 1 MiB around @addr? */
-bool glibc_marks_near(struct glibc_marks *m, uint64_t addr);
 
 #endif

@@ -94,16 +94,6 @@ int window_u64(struct window *w, uint64_t addr, uint64_t *ret)
 	return r;
 }
 
-int window_u32(struct window *w, uint64_t addr, uint32_t *ret)
-{
-	const void *p;
-	int r = window_at(w, addr, sizeof(*ret), &p);
-
-	if (r == 0)
-		memcpy(ret, p, sizeof(*ret));
-	return r;
-}
-
 int window_resident(struct window *w, uint64_t lo, uint64_t hi, uint64_t *ret)
 {
 	return window_resident_runs(w, lo, hi, NULL, ret);

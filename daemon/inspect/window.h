@@ -36,7 +36,6 @@ void window_forget(struct window *w);
  */
 int window_at(struct window *w, uint64_t addr, size_t len, const void **ret) __must_check;
 int window_u64(struct window *w, uint64_t addr, uint64_t *ret) __must_check;
-int window_u32(struct window *w, uint64_t addr, uint32_t *ret) __must_check;
 
 /* Bytes of [lo, hi) in whole pages that are resident: 0 or as window_at(). */
 int window_resident(struct window *w, uint64_t lo, uint64_t hi, uint64_t *ret) __must_check;
