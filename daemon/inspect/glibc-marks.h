@@ -27,5 +27,4 @@ void glibc_marks_done(struct glibc_marks *m); /* accepts zeroed and finished one
 int glibc_marks_set(struct glibc_marks *m, uint64_t addr) __must_check;
 bool glibc_marks_has(struct glibc_marks *m, uint64_t addr);
 
-
 #endif
