@@ -3,6 +3,8 @@
 
 #include <string.h>
 
+#include "base/crc.h"
+
 static const char *const kind_names[LEDGER_KINDS] = {
 	[LEDGER_START] = "start",	[LEDGER_STOP] = "stop",	  [LEDGER_LEAVE] = "leave",
 	[LEDGER_LOOK] = "look",		[LEDGER_WOULD] = "would", [LEDGER_BEGIN] = "begin",
@@ -13,24 +15,6 @@ static const char *const kind_names[LEDGER_KINDS] = {
 const char *ledger_kind_name(enum ledger_kind k)
 {
 	return (unsigned int)k < LEDGER_KINDS && kind_names[k] ? kind_names[k] : "unknown";
-}
-
-/* That of Ethernet and zlib, by half bytes. */
-static uint32_t crc32(const void *data, size_t n)
-{
-	static const uint32_t table[16] = {
-		0x00000000, 0x1db71064, 0x3b6e20c8, 0x26d930ac, 0x76dc4190, 0x6b6b51f4, 0x4db26158, 0x5005713c,
-		0xedb88320, 0xf00f9344, 0xd6d6a3e8, 0xcb61b38c, 0x9b64c2b0, 0x86d3d2d4, 0xa00ae278, 0xbdbdf21c,
-	};
-	const unsigned char *p = data;
-	uint32_t sum = ~0u;
-
-	while (n--) {
-		sum ^= *p++;
-		sum = sum >> 4 ^ table[sum & 15];
-		sum = sum >> 4 ^ table[sum & 15];
-	}
-	return ~sum;
 }
 
 static uint32_t slot_sum(const struct ledger_slot *s)
