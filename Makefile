@@ -360,7 +360,8 @@ $O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
 		-MMD -MP -c -o $@ $<
 
 # What these take in as it is, no compiler tells.
-$O/daemon/ctl/picture-html.o: daemon/ctl/picture.css daemon/ctl/picture.js
+$O/daemon/ctl/page.o: daemon/ctl/picture.css
+$O/daemon/ctl/picture-html.o: daemon/ctl/picture.js
 
 define archive
 $O/$1.list: FORCE

@@ -165,3 +165,18 @@ int bus_append_bits(sd_bus_message *m, const char *key, uint32_t bits, uint32_t 
 		r = sd_bus_message_close_container(m);
 	return MIN(r, 0);
 }
+
+int bus_client_listen(struct bus_client *c, sd_bus_message_handler_t record, sd_bus_message_handler_t gone, void *arg)
+{
+	int r = sd_bus_match_signal(c->bus, NULL, c->destination, BUS_PATH, BUS_INTERFACE, "Recorded", record, arg);
+
+	if (r >= 0)
+		r = sd_bus_match_signal(c->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
+					"org.freedesktop.DBus.Local", "Disconnected", gone, arg);
+	if (r >= 0 && c->destination)
+		r = sd_bus_add_match(c->bus, NULL,
+				     "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
+				     "arg0='" BUS_NAME "',arg2=''",
+				     gone, arg);
+	return MIN(r, 0);
+}

@@ -50,4 +50,11 @@ int bus_client_explain(struct bus_client *c, const struct worker_request *req, s
 int bus_client_history(struct bus_client *c, const struct ledger_filter *f, ledger_fn fn, void *arg, int *ret_fn)
 	__must_check;
 
+/*
+ * Calls @record with each record of the ledger as it is written (the signal Recorded), and @gone when the connection
+ * ends, or on the system bus when the daemon's name goes. 0 or -errno.
+ */
+int bus_client_listen(struct bus_client *c, sd_bus_message_handler_t record, sd_bus_message_handler_t gone, void *arg)
+	__must_check;
+
 #endif

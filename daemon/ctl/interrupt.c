@@ -7,6 +7,7 @@
 
 static volatile sig_atomic_t first_signal;
 static volatile sig_atomic_t second_fd = -1;
+static volatile sig_atomic_t at_once;
 
 static void on_signal(int signo)
 {
@@ -15,10 +16,11 @@ static void on_signal(int signo)
 	int saved = errno;
 	ssize_t r;
 
-	if (!first_signal) {
+	if (!first_signal && !at_once) {
 		first_signal = signo;
 		r = write(STDERR_FILENO, note, sizeof(note) - 1);
 	} else {
+		first_signal = first_signal ? first_signal : signo;
 		r = write(second_fd, &one, sizeof(one));
 	}
 	(void)r; /* nothing can be done about either here */
@@ -45,6 +47,12 @@ int interrupt_catch(void)
 			return -errno;
 	}
 	return 0;
+}
+
+int interrupt_catch_first(void)
+{
+	at_once = 1;
+	return interrupt_catch();
 }
 
 int interrupt_signal(void)

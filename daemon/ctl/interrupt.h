@@ -11,6 +11,9 @@
 /* Catches SIGINT, SIGTERM and SIGHUP where they are not ignored. 0 or -errno. */
 int interrupt_catch(void) __must_check;
 
+/* The same without a word, and interrupt_fd() is readable from the first one on. */
+int interrupt_catch_first(void) __must_check;
+
 /* The first signal that came, 0 when none. */
 int interrupt_signal(void);
 

@@ -49,6 +49,20 @@ int option_time(const struct option_spec *o, const char *value, void *field)
 	return option_number(parse_time_us, value, field);
 }
 
+int option_count(const struct option_spec *o, const char *value, void *field)
+{
+	uint64_t v;
+	int r = parse_u64(value, 10, &v);
+
+	(void)o;
+	if (r < 0)
+		return r;
+	if (!v)
+		return -ERANGE;
+	*(struct opt_number *)field = (struct opt_number){ .given = true, .value = v };
+	return 0;
+}
+
 int option_choice(const struct option_spec *o, const char *value, void *field)
 {
 	for (int i = 0; o->choices[i]; i++) {

@@ -40,6 +40,7 @@ int option_flag(const struct option_spec *o, const char *value, void *field); /*
 int option_text(const struct option_spec *o, const char *value, void *field); /* const char *, not empty */
 int option_size(const struct option_spec *o, const char *value, void *field); /* struct opt_number, bytes */
 int option_time(const struct option_spec *o, const char *value, void *field); /* struct opt_number, us */
+int option_count(const struct option_spec *o, const char *value, void *field); /* struct opt_number, above 0 */
 int option_choice(const struct option_spec *o, const char *value,
 		  void *field); /* int: 1 is the first, 0 stays "not given" */
 

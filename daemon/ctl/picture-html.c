@@ -12,14 +12,14 @@
 #include "base/text.h"
 #include "ctl/json.h"
 #include "ctl/markup.h"
+#include "ctl/page.h"
 #include "ctl/picture.h"
 
-/* picture.css and picture.js, as they are. make runs at the top. */
+/* picture.js, as it is. make runs at the top. */
 __asm__(".section .rodata\n"
-	"picture_css: .incbin \"daemon/ctl/picture.css\"\n.byte 0\n"
 	"picture_js: .incbin \"daemon/ctl/picture.js\"\n.byte 0\n"
 	".text\n");
-extern const char picture_css[], picture_js[];
+extern const char picture_js[];
 
 #define BASE 36
 #define IDLE_US 60000000ull
@@ -352,27 +352,20 @@ static int html_data(FILE *f, const struct picture *const *v, size_t n)
 static void html_head(FILE *f, const struct picture *p)
 {
 	const struct proc *proc = &p->e->proc;
-	const time_t now = time(NULL);
-	char when[64] = "";
-	struct tm tm;
+	char title[200];
 
-	if (gmtime_r(&now, &tm))
-		(void)strftime(when, sizeof(when), "%Y-%m-%d %H:%M:%S UTC", &tm);
-	(void)fputs("<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n"
-		    "<meta http-equiv=\"Content-Security-Policy\" content=\"default-src 'none'; "
-		    "style-src 'unsafe-inline'; script-src 'unsafe-inline'\">\n"
-		    "<meta name=\"viewport\" content=\"width=device-width\">\n"
-		    "<meta name=\"color-scheme\" content=\"light dark\">\n<title>",
-		    f);
-	markup_format(f, "%s (%d): where its memory is", proc->comm, proc->pid);
-	(void)fprintf(f, "</title>\n<style>\n%s</style>\n</head>\n<body>\n<header><h1>", picture_css);
+	text_format(title, sizeof(title), "%s (%d): where its memory is", proc->comm, proc->pid);
+	page_begin(f, title);
+	(void)fputs("<header><h1>", f);
 	markup_text(f, proc->comm);
 	(void)fprintf(f, " <small>pid %d", proc->pid);
 	if (proc->exe) {
 		(void)fputs(", ", f);
 		markup_text(f, proc->exe);
 	}
-	(void)fprintf(f, ", %s</small></h1></header>\n<main class=\"%s\">\n", when, p->label ? "two" : "one");
+	(void)fputs(", ", f);
+	page_time(f, time(NULL));
+	(void)fprintf(f, "</small></h1></header>\n<main class=\"%s\">\n", p->label ? "two" : "one");
 }
 
 int picture_html(FILE *f, const struct picture *const *v, size_t n)
@@ -386,6 +379,6 @@ int picture_html(FILE *f, const struct picture *const *v, size_t n)
 		    "<noscript><p>The maps are drawn by a script in this page, and scripts are off.</p></noscript>\n",
 		    f);
 	r = html_data(f, v, n);
-	(void)fprintf(f, "<script>\n%s</script>\n</body>\n</html>\n", picture_js);
+	page_end(f, picture_js);
 	return r;
 }

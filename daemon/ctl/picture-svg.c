@@ -22,7 +22,7 @@
 #define LINE 22u
 
 /* Colours: as in picture.css. */
-static const char svg_style[] =
+const char picture_svg_style[] =
 	"<style>text{font:14px system-ui,sans-serif;fill:#1a1a1a}.big{font-size:26px;font-weight:600}"
 	".soft{fill:#5f5f5f}.page{fill:#fff}.used{fill:#005b96}.shared{fill:#f0d95c}.cached{fill:#56b4e9}"
 	".free{fill:#f08c00}.gone{fill:#e6e6e6}.other{fill:#8f7fa8}.stack{fill:#b5a4c9}.file{fill:#a9b7a4}"
@@ -265,8 +265,8 @@ int picture_svg(FILE *f, const struct picture *p)
 			      "viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\">\n<title>",
 			      WIDTH, height, WIDTH, height);
 		markup_text(f, p->headline);
-		(void)fprintf(f, "</title>\n%s<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n", svg_style,
-			      WIDTH, height, body);
+		(void)fprintf(f, "</title>\n%s<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n",
+			      picture_svg_style, WIDTH, height, body);
 	}
 	for (size_t i = 0; i < n; i++)
 		free(maps[i].v);

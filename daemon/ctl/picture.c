@@ -229,19 +229,25 @@ static void story_fill(struct picture *p)
 		format_size(bytes, sizes[2], sizeof(sizes[2])));
 }
 
-/* What can be had, by the remedy that promises most. */
-static void offer_fill(struct picture *p)
+uint64_t picture_offer(const struct explanation *e)
 {
-	const struct explain_head *h = &p->e->answer.head;
+	const struct explain_head *h = &e->answer.head;
 	uint64_t best = 0;
-	char size[24];
 
-	for (uint32_t i = 0; explanation_looked(p->e) && i < h->nremedies; i++) {
+	for (uint32_t i = 0; explanation_looked(e) && i < h->nremedies; i++) {
 		const struct explain_remedy *r = &h->remedies[i];
 
 		if (r->possible && r->predicted != EXPLAIN_UNKNOWN)
 			best = MAX(best, r->predicted + MIN(known(r->deep), UINT64_MAX - r->predicted));
 	}
+	return best;
+}
+
+static void offer_fill(struct picture *p)
+{
+	const uint64_t best = picture_offer(p->e);
+	char size[24];
+
 	if (best >= MIB)
 		text_format(p->offer, sizeof(p->offer),
 			    "reclaimctl trim %d gives about %s back, while the program runs on.", p->e->proc.pid,

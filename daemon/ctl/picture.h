@@ -28,6 +28,7 @@ struct picture_style {
 	const char *key, *name, *meaning;
 };
 extern const struct picture_style picture_styles[PART_N];
+extern const char picture_svg_style[]; /* the same colours, as a <style> in SVG */
 
 /* One kind of memory. Figures are EXPLAIN_UNKNOWN where there are none. */
 struct picture_layer {
@@ -51,6 +52,7 @@ struct picture {
 void picture_fill(const struct explanation *e, const char *label, struct picture *ret);
 
 uint64_t picture_whole(const struct picture *p); /* sum of the parts */
+uint64_t picture_offer(const struct explanation *e); /* what can be had, by the remedy that promises most; 0: nothing */
 
 /*
  * Joins neighbours, two and two, until at most @max of the @n cells are left at @v: as the reader does

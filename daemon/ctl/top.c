@@ -20,21 +20,6 @@ struct top_opts {
 	bool batch, all, mouse;
 };
 
-static int option_count(const struct option_spec *o, const char *value, void *field)
-{
-	struct opt_number *n = field;
-	uint64_t v;
-	int r = parse_u64(value, 10, &v);
-
-	(void)o;
-	if (r < 0)
-		return r;
-	if (!v)
-		return -ERANGE;
-	*n = (struct opt_number){ .given = true, .value = v };
-	return 0;
-}
-
 #define AT(field) offsetof(struct top_opts, field)
 
 static const struct option_spec top_options[] = {

@@ -73,22 +73,6 @@ static int on_gone(sd_bus_message *m, void *userdata, sd_bus_error *error)
 	return 0;
 }
 
-/* The connection ends, or on the system bus the daemon's name. */
-static int listen_to(struct bus_client *c, struct watch *w)
-{
-	int r = sd_bus_match_signal(c->bus, NULL, c->destination, BUS_PATH, BUS_INTERFACE, "Recorded", on_record, w);
-
-	if (r >= 0)
-		r = sd_bus_match_signal(c->bus, NULL, "org.freedesktop.DBus.Local", "/org/freedesktop/DBus/Local",
-					"org.freedesktop.DBus.Local", "Disconnected", on_gone, w);
-	if (r >= 0 && c->destination)
-		r = sd_bus_add_match(c->bus, NULL,
-				     "type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',"
-				     "arg0='" BUS_NAME "',arg2=''",
-				     on_gone, w);
-	return r;
-}
-
 static int watch(struct bus_client *c, struct watch *w)
 {
 	int r = 0;
@@ -115,7 +99,7 @@ static int run_watch(struct ctl *ctl, const void *opts, const char *const *args,
 	(void)nargs;
 	/* By its answer it is known to be there, and we to it. */
 	if (status == CTL_DONE)
-		r = listen_to(&c, &w);
+		r = bus_client_listen(&c, on_record, on_gone, &w);
 	if (status == CTL_DONE && r >= 0)
 		status = bus_client_call(&c, "org.freedesktop.DBus.Peer", "Ping", &reply, "");
 	if (status == CTL_DONE && r >= 0)
