@@ -362,6 +362,7 @@ $O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
 # What these take in as it is, no compiler tells.
 $O/daemon/ctl/page.o: daemon/ctl/picture.css
 $O/daemon/ctl/picture-html.o: daemon/ctl/picture.js
+$O/daemon/ctl/report-html.o: daemon/ctl/report.js
 
 define archive
 $O/$1.list: FORCE

@@ -53,6 +53,7 @@ extern const struct verb verb_ps, verb_explain, verb_regions, verb_trim, verb_do
 extern const struct verb verb_config;
 extern const struct verb verb_history, verb_metrics;
 extern const struct verb verb_status, verb_watch, verb_top;
+extern const struct verb verb_record, verb_report;
 
 /* All verbs and the global options, for help and parsing. */
 extern const struct verb *const ctl_verbs[];
