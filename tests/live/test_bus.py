@@ -247,6 +247,29 @@ def test_watch(daemon, python):
     assert not heard[STRANGER]
 
 
+def test_record(daemon, ctl, python):
+    """What the daemon does is in the recording of who may hear of it."""
+    pid, place = python(OWNER), daemon.dir / "records"
+    place.mkdir()
+    os.chown(place, OWNER, OWNER)
+
+    def told(key):
+        r = judge.ctl("--json", "report", place / "a.rec")
+        return r.doc["processes"][0][key] if r.rc == 0 and r.doc["processes"] else None
+    argv = [*as_user(OWNER), daemon.dir / "reclaimctl", "record", str(pid), "-o", place / "a.rec", "--cpu=100"]
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+                          env={**os.environ, "RECLAIM_BUS": f"{daemon.dir}/bus"}) as p:
+        # By the daemon too, since the owner may not look inside.
+        judge.wait_for("a look", 30, lambda: told("looked"))
+        assert ctl(OWNER, "trim", pid, "--remedy=purge,trim", "--timeout=30s").rc == 0
+        judge.wait_for("the event", 30, lambda: "trim" in [e["event"] for e in told("events")])
+        p.send_signal(signal.SIGINT)
+        out, err = p.communicate(timeout=30)
+        assert p.returncode == 0 and not err and out.startswith(str(place))
+    event, = [e for e in told("events") if e["event"] == "trim"]
+    assert event["bytes"] < -4 << 20 and f"{pid}" in event["words"]
+
+
 def test_watch_ends(tmp_path):
     """With the daemon, and says so."""
     d = Daemon(tmp_path)

@@ -1,8 +1,10 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """reclaimctl record and report, on real processes: what happened is in the file, whatever ended the recording."""
 
+import itertools
 import json
 import os
+import re
 import signal
 import subprocess
 import time
@@ -53,7 +55,7 @@ def recorder(tmp_path):
         def sample(self):
             """The newest one. The file is read while it is written."""
             p = self.process_of() if self.file.exists() else None
-            return p["samples"][-1] if p and p["samples"] else {"layers": None}
+            return p["samples"][-1] if p and p["samples"] else {"layers": None, "offer": None}
 
         def events(self):
             return [e["event"] for e in self.process_of()["events"]]
@@ -102,11 +104,11 @@ def test_growth_exec_exit(recorder):
     assert doc["ending"] == "ended" and target["exited"] and target["pid"] == p.pid
     assert json.loads(out)["samples"] == target["sampled"] == len(target["samples"])
     events = target["events"]
-    assert [e["event"] for e in events if e["event"] != "drop" or e["bytes"] < -30 * MIB] == \
-        ["growth", "drop", "exec", "exit"]
-    by = {e["event"]: e for e in events}
-    assert 35 * MIB < by["growth"]["bytes"] < 60 * MIB
-    assert by["exec"]["words"] == os.path.realpath("/bin/sleep")
+    # A sample in the middle of it makes two of one, or leaves less than is worth a mark.
+    assert [name for name, _ in itertools.groupby(e["event"] for e in events)] == ["growth", "drop", "exec", "exit"]
+    for name, sign in (("growth", 1), ("drop", -1)):
+        assert 16 * MIB <= sign * sum(e["bytes"] for e in events if e["event"] == name) < 60 * MIB
+    assert [e["words"] for e in events if e["event"] == "exec"] == [os.path.realpath("/bin/sleep")]
     times = [s["at_us"] for s in target["samples"]]
     assert times == sorted(times) and max(times) <= doc["duration_us"]
 
@@ -116,17 +118,19 @@ def test_returned(recorder, python):  # noqa: F811
     pid = python(PINNED)
     rec = recorder(pid, "--mark=1M")
     before = rec.sample()
-    trimmed = judge.ctl("--json", "trim", pid)
-    assert trimmed.rc == 0 and trimmed.doc[0]["freed"] > 4 * MIB
+    trimmed = judge.ctl("--json", "trim", pid, "--timeout=60s")
+    assert trimmed.rc == 0 and trimmed.doc[0]["freed"] > 4 * MIB, trimmed
     rec.wait_event("returned")
+    # A look that came in the middle of it has seen the half of it.
+    judge.wait_for("a look behind it", 30, lambda: (rec.sample()["layers"] or before["layers"])["cpython-free"] <
+                   before["layers"]["cpython-free"] - 4 * MIB)
     rc, doc, err = rec.stop()
     assert rc == 0 and err == ""
     target, = report(rec.file).doc["processes"]
     after = [s for s in target["samples"] if s["layers"]][-1]
     assert before["layers"]["cpython-free"] - after["layers"]["cpython-free"] > 4 * MIB
-    assert before["offer"] > 4 * MIB > after["offer"]
-    event, = [e for e in target["events"] if e["event"] == "returned"]
-    assert -event["bytes"] > 3 * MIB
+    assert before["offer"] > after["offer"] + 4 * MIB
+    assert -sum(e["bytes"] for e in target["events"] if e["event"] == "returned") > 3 * MIB
     assert doc["looks"] == target["looked"] and doc["size"] == rec.file.stat().st_size
 
 
@@ -140,10 +144,11 @@ def test_same_as_explain(recorder, python):  # noqa: F811
     assert judge.switches(pid) == switches and judge.status(pid)["TracerPid"] == "0"
     s = [s for s in report(rec.file).doc["processes"][0]["samples"] if s["layers"]][-1]
     kernel, glibc, py = [next(l for l in explained["layers"] if l["layer"] == n) for n in ("kernel", "glibc", "cpython")]
-    assert sum(s["layers"].values()) == sum(a["resident"] for a in kernel["accounts"])
+    # Pages of files come and go as others read them.
+    assert abs(sum(s["layers"].values()) - sum(a["resident"] for a in kernel["accounts"])) < MIB
     assert s["layers"]["cpython-free"] == py["free_resident"]
     assert s["layers"]["glibc-free"] == glibc["free_resident"] and s["layers"]["glibc-cached"] == glibc["cached"]
-    assert s["rss"] == explained["rss"]
+    assert s["anon"] == explained["anon"] and s["swap"] == explained["swap"]
 
 
 def test_killed_and_cut(recorder, sleeper, tmp_path):  # noqa: F811
@@ -187,7 +192,7 @@ def test_options(sleeper, tmp_path):  # noqa: F811
     r = judge.ctl("record", pid, "-n3", "-i100ms", "-o", path)
     assert r.rc == 0 and r.out.startswith(f"{path}: 3 samples and 0 events in ")
     r = judge.ctl("record", pid, "-d250ms", "-i100ms", "-o", path)
-    assert r.rc == 0 and time.monotonic() - began < 30 and ": 3 samples" in r.out
+    assert r.rc == 0 and time.monotonic() - began < 60 and re.search(r": [123] samples", r.out), r
     r = judge.ctl("report", path)
     assert r.rc == 0 and f"(pid {pid})" in r.out and "resident" in r.out and "PER HOUR" in r.out
     for options, why in ((["-i1ms"], "--interval"), (["-d0"], "--duration"), (["--cpu=101"], "--cpu"),
