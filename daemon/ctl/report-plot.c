@@ -17,7 +17,8 @@
 
 const char report_style[] =
 	"<style>.grid{stroke:#d9d9d9;fill:none}.rss{stroke:#1a1a1a;stroke-width:1.5;fill:none}"
-	".shade1{fill-opacity:.72}.shade2{fill-opacity:.45}.mark{fill:#1a1a1a}.pole{stroke:#5f5f5f;stroke-dasharray:2 3}"
+	".shade1{fill-opacity:.72}.shade2{fill-opacity:.45}.mark{fill:#1a1a1a}"
+	".pole{stroke:#5f5f5f;stroke-dasharray:2 3}"
 	".small{font-size:12px}.cursor{stroke:#5f5f5f}"
 	"@media (prefers-color-scheme:dark){.grid{stroke:#3b3f45}.rss{stroke:#ececec}.mark{fill:#ececec}"
 	".pole,.cursor{stroke:#a3a3a3}}</style>\n";
@@ -265,8 +266,8 @@ int report_svg(FILE *f, const struct report *r)
 		(void)fprintf(
 			f,
 			"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
-			"viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\">\n<title>memory over time</title>\n"
-			"%s%s<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n",
+			"viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\">\n"
+			"<title>memory over time</title>\n%s%s<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n",
 			REPORT_WIDTH, y, REPORT_WIDTH, y, picture_svg_style, report_style, REPORT_WIDTH, y, body);
 	free(body);
 	return e;

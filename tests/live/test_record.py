@@ -166,9 +166,11 @@ def test_killed_and_cut(recorder, sleeper, tmp_path):  # noqa: F811
         n = sum(len(p["samples"]) for p in report(cut).doc["processes"])
         assert n >= last
         last = n
-    cut.write_bytes(raw[:-60] + bytes([raw[-60] ^ 1]) + raw[-59:])
+    # In the second block: the first one has a head of 40 bytes before it, and says how long it is.
+    at = 40 + 7 + raw[41] + 256 * raw[42] + 5
+    cut.write_bytes(raw[:at] + bytes([raw[at] ^ 1]) + raw[at + 1:])
     r = judge.ctl("--json", "report", cut)
-    assert r.rc == 1 and r.doc["ending"] == "damaged"
+    assert r.rc == 1 and r.doc["ending"] == "damaged" and len(r.doc["processes"]) == 1
     one_line(r.err, "damaged at byte")
 
 
