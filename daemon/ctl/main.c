@@ -18,7 +18,7 @@
 #endif
 
 const struct verb *const ctl_verbs[] = {
-	&verb_ps,      &verb_explain, &verb_regions, &verb_trim,   &verb_top,	&verb_record, &verb_report,
+	&verb_ps,      &verb_explain, &verb_regions, &verb_trim,   &verb_top,	  &verb_record, &verb_report,
 	&verb_history, &verb_watch,   &verb_status,  &verb_config, &verb_metrics, &verb_doctor, &verb_help,
 };
 const size_t ctl_nverbs = ARRAY_SIZE(ctl_verbs);

@@ -110,7 +110,8 @@ void recording_encode_head(const struct recording_head *h, unsigned char *buf)
 	uint32_t sum;
 
 	memset(buf, 0, RECORDING_HEAD);
-	memcpy(buf, RECORDING_MAGIC, 8);
+	for (size_t i = 0; i < 8; i++)
+		buf[i] = (unsigned char)RECORDING_MAGIC[i];
 	memcpy(buf + 8, numbers, sizeof(numbers));
 	sum = htole32(crc32(buf, RECORDING_HEAD - sizeof(sum)));
 	memcpy(buf + RECORDING_HEAD - sizeof(sum), &sum, sizeof(sum));

@@ -263,12 +263,12 @@ int report_svg(FILE *f, const struct report *r)
 	if (m && fclose(m))
 		e = -ENOMEM;
 	if (e == 0)
-		(void)fprintf(
-			f,
-			"<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
-			"viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\">\n"
-			"<title>memory over time</title>\n%s%s<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n",
-			REPORT_WIDTH, y, REPORT_WIDTH, y, picture_svg_style, report_style, REPORT_WIDTH, y, body);
+		(void)fprintf(f,
+			      "<?xml version=\"1.0\" encoding=\"UTF-8\"?>\n<svg xmlns=\"http://www.w3.org/2000/svg\" "
+			      "viewBox=\"0 0 %u %u\" width=\"%u\" height=\"%u\" role=\"img\">\n"
+			      "<title>memory over time</title>\n%s%s"
+			      "<rect class=\"page\" width=\"%u\" height=\"%u\"/>\n%s</svg>\n",
+			      REPORT_WIDTH, y, REPORT_WIDTH, y, picture_svg_style, report_style, REPORT_WIDTH, y, body);
 	free(body);
 	return e;
 }

@@ -250,7 +250,10 @@ const char *report_time(uint64_t us, char *buf, size_t size)
 {
 	/* To the second, where that is enough; else to a tenth of it, as it is written. */
 	us -= us % (us >= 60000000 ? 1000000 : 100000);
-	return format_time_us(us, buf, size);
+	if (us)
+		return format_time_us(us, buf, size);
+	text_format(buf, size, "0s");
+	return buf;
 }
 
 const char *report_growth(double bytes, char *buf, size_t size)
