@@ -51,6 +51,23 @@ struct reclaim_age_chunk *reclaim_ages_find(struct reclaim_ages *ages, unsigned 
 	return xa_load(&ages->chunks, addr >> PMD_SHIFT);
 }
 
+/* What the sampler does to the tree meanwhile may go unnoticed: then there is no chunk, and no age. */
+struct reclaim_age_chunk *reclaim_ages_find_next(struct xa_state *xas, unsigned long addr)
+{
+	unsigned long index = addr >> PMD_SHIFT;
+	void *entry;
+
+	do {
+		if (xas_valid(xas) && xas->xa_node && xas->xa_index + 1 == index) {
+			entry = xas_next(xas);
+		} else {
+			xas_set(xas, index);
+			entry = xas_load(xas);
+		}
+	} while (xas_retry(xas, entry));
+	return entry;
+}
+
 /*
  * Called under a target's mmap lock, so no waiting for memory. The bound is
  * one for all targets; what goes over it looks as if it were in use.
@@ -110,6 +127,7 @@ void reclaim_ages_reset(struct reclaim_ages *ages, unsigned long start, unsigned
 		u8 *to = index == last ? reclaim_age_slot(chunk, end - 1) : chunk->age + reclaim_age_slots(chunk) - 1;
 
 		memset(from, RECLAIM_AGE_RESET, to - from + 1);
+		WRITE_ONCE(chunk->reset, true);
 		cond_resched();
 	}
 }

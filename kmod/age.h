@@ -12,6 +12,7 @@
 #include <linux/bitops.h>
 #include <linux/minmax.h>
 #include <linux/pgtable.h>
+#include <linux/string.h>
 #include <linux/types.h>
 #include <linux/xarray.h>
 
@@ -25,6 +26,7 @@ struct reclaim_age_chunk {
 	struct rcu_head rcu;
 	u32 pass; /* of the last walk that found something in it */
 	u8 shift; /* of a granule, as it was when this was made: readers may come late */
+	bool reset; /* one of them may have begun anew */
 	u8 age[];
 };
 
@@ -42,7 +44,9 @@ void reclaim_ages_restart(struct reclaim_ages *ages, unsigned int granule);
 
 /* The chunk of @addr or NULL. Under RCU, or by the sampler. */
 struct reclaim_age_chunk *reclaim_ages_find(struct reclaim_ages *ages, unsigned long addr);
-/* The same, made when it isn't there. By the sampler; doesn't sleep. */
+/* The same, cheaper for one behind the last. @xas: of ages->chunks, reset at the begin of what RCU holds. */
+struct reclaim_age_chunk *reclaim_ages_find_next(struct xa_state *xas, unsigned long addr);
+/* The same as the first, made when it isn't there. By the sampler; doesn't sleep. */
 struct reclaim_age_chunk *reclaim_ages_get(struct reclaim_ages *ages, unsigned long addr);
 /* After a whole walk: chunks that it found empty go. */
 void reclaim_ages_sweep(struct reclaim_ages *ages);
@@ -57,6 +61,12 @@ static inline u8 *reclaim_age_slot(struct reclaim_age_chunk *chunk, unsigned lon
 static inline size_t reclaim_age_slots(const struct reclaim_age_chunk *chunk)
 {
 	return PMD_SIZE >> chunk->shift;
+}
+
+/* Has any of it begun anew? For huge pages, which are one granule, and many: they don't look for it each time. */
+static inline bool reclaim_age_is_reset(const struct reclaim_age_chunk *chunk)
+{
+	return READ_ONCE(chunk->reset) && memchr(chunk->age, RECLAIM_AGE_RESET, reclaim_age_slots(chunk));
 }
 
 /* The age from which on something is idle for @ms. */

@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-only
 #include <linux/math64.h>
 #include <linux/time64.h>
-#include <linux/user_namespace.h>
+#include <linux/uidgid.h>
 #include <net/netlink.h>
 
 #include <uapi/linux/reclaim.h>
@@ -83,11 +83,12 @@ static char *write_who(char *at, const struct reclaim_process *p)
 {
 	struct attr_comm *comm = (struct attr_comm *)at;
 
-	/* All of it, of which the next one may take the end again: what is behind the name is zero. */
+	/* All of it, of which the next one takes the end again, but for up to three bytes behind the name. */
 	comm->attr = (struct nlattr){ NLA_HDRLEN + p->comm_length + 1, RECLAIM_A_COMM };
 	memcpy(comm->value, p->comm, sizeof(comm->value));
 	at += NLA_ALIGN(comm->attr.nla_len);
-	at = write_u32(at, RECLAIM_A_UID, from_kuid_munged(&init_user_ns, p->uid));
+	/* Of the initial user namespace, whose ids kuids are. */
+	at = write_u32(at, RECLAIM_A_UID, __kuid_val(p->uid));
 	at = write_u64(at, RECLAIM_A_CGROUP_ID, p->cgroup_id);
 	return write_u32(at, RECLAIM_A_THREADS, p->threads);
 }
@@ -140,7 +141,8 @@ int reclaim_put_facts(struct sk_buff *skb, const struct reclaim_facts *f)
 		at = write_u32(at, RECLAIM_A_SAMPLING, f->sampling);
 	if (f->fields & RECLAIM_PROC_FIELDS_SAMPLE && f->sample.taken_ns)
 		at = write_summary(at, &f->sample, f->age_ms);
-	skb_put(skb, at - start);
+	/* Which was asked above. */
+	__skb_put(skb, at - start);
 	return 0;
 }
 

@@ -93,8 +93,6 @@ u64 reclaim_process_cgroup(struct task_struct *task)
 
 void reclaim_process_read(struct task_struct *task, pid_t pid, bool who, struct reclaim_process *ret)
 {
-	ssize_t length;
-
 	ret->pid = pid;
 	ret->start_time = reclaim_process_start_time(task);
 	if (!who)
@@ -102,9 +100,10 @@ void reclaim_process_read(struct task_struct *task, pid_t pid, bool who, struct 
 	ret->uid = task_uid(task);
 	ret->cgroup_id = reclaim_process_cgroup(task);
 	ret->threads = get_nr_threads(task);
-	/* Without its lock a name may be caught half changed, but never without its end. */
-	length = strscpy_pad(ret->comm, task->comm, sizeof(ret->comm));
-	ret->comm_length = length < 0 ? sizeof(ret->comm) - 1 : length;
+	/* Without its lock a name may be caught half changed. What is behind its end is zero, or of an earlier one. */
+	memcpy(ret->comm, task->comm, sizeof(ret->comm));
+	ret->comm[sizeof(ret->comm) - 1] = 0;
+	ret->comm_length = strlen(ret->comm);
 }
 
 void reclaim_counters_read(struct mm_struct *mm, bool exact, struct reclaim_counters *ret)

@@ -23,7 +23,7 @@ struct reclaim_counters {
 struct reclaim_process {
 	pid_t pid; /* in the namespace asked for */
 	u64 start_time; /* clock ticks since boot, as in /proc/PID/stat */
-	char comm[TASK_COMM_LEN]; /* zero behind its end */
+	char comm[TASK_COMM_LEN]; /* ends with zero */
 	unsigned int comm_length;
 	kuid_t uid;
 	u64 cgroup_id;

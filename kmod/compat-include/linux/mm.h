@@ -25,18 +25,30 @@ static inline bool vma_is_initial_stack(const struct vm_area_struct *vma)
  * up to 64 faults to itself, which nobody else can see.
  */
 #if LINUX_VERSION_CODE >= KERNEL_VERSION(6, 2, 0)
+static inline s64 mm_counter_of(const struct percpu_counter *counter, int cpu)
+{
+	return READ_ONCE(*per_cpu_ptr(counter->counters, cpu));
+}
+
+/* One by one, since bounds of arrays are checked at run time in Debian's kernels, for each process of a dump. */
 static inline void mm_counters_sum(struct mm_struct *mm, unsigned long *pages)
 {
-	s64 sum[NR_MM_COUNTERS];
-	int cpu, i;
+	struct percpu_counter *c = mm->rss_stat;
+	s64 file = percpu_counter_read(&c[MM_FILEPAGES]), anon = percpu_counter_read(&c[MM_ANONPAGES]);
+	s64 swap = percpu_counter_read(&c[MM_SWAPENTS]), shmem = percpu_counter_read(&c[MM_SHMEMPAGES]);
+	int cpu;
 
-	for (i = 0; i < NR_MM_COUNTERS; i++)
-		sum[i] = percpu_counter_read(&mm->rss_stat[i]);
-	for_each_possible_cpu(cpu)
-		for (i = 0; i < NR_MM_COUNTERS; i++)
-			sum[i] += READ_ONCE(*per_cpu_ptr(mm->rss_stat[i].counters, cpu));
-	for (i = 0; i < NR_MM_COUNTERS; i++)
-		pages[i] = sum[i] > 0 ? sum[i] : 0;
+	BUILD_BUG_ON(NR_MM_COUNTERS != 4);
+	for_each_possible_cpu(cpu) {
+		file += mm_counter_of(&c[MM_FILEPAGES], cpu);
+		anon += mm_counter_of(&c[MM_ANONPAGES], cpu);
+		swap += mm_counter_of(&c[MM_SWAPENTS], cpu);
+		shmem += mm_counter_of(&c[MM_SHMEMPAGES], cpu);
+	}
+	pages[MM_FILEPAGES] = max_t(s64, file, 0);
+	pages[MM_ANONPAGES] = max_t(s64, anon, 0);
+	pages[MM_SWAPENTS] = max_t(s64, swap, 0);
+	pages[MM_SHMEMPAGES] = max_t(s64, shmem, 0);
 }
 #else
 static inline void mm_counters_sum(struct mm_struct *mm, unsigned long *pages)

@@ -10,6 +10,11 @@
 #define pmdp_get_lockless(pmdp) READ_ONCE(*(pmdp))
 #endif
 
+/* Since 6.6 a dirty entry that is made read-only keeps that in another bit. */
+#ifndef _PAGE_DIRTY_BITS
+#define _PAGE_DIRTY_BITS _PAGE_DIRTY
+#endif
+
 /* Since 6.8. */
 #if LINUX_VERSION_CODE < KERNEL_VERSION(6, 8, 0)
 #define pgdp_get(pgdp) READ_ONCE(*(pgdp))
