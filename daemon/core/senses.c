@@ -100,7 +100,7 @@ int senses_list(struct senses *s, const struct proc_filter *filter, struct proc_
 		return r;
 	s->open = true;
 	s->idle_age_us = source_is_module(&s->source) ? idle_age() : 0;
-	r = source_list(&s->source, filter, PROC_COUNTERS, ret);
+	r = source_list(&s->source, filter, PROC_FIGURES, ret);
 	if (r < 0) {
 		const char *words = source_words(&s->source);
 

@@ -35,7 +35,7 @@ struct senses {
 void senses_init(struct senses *s, sd_event *event, int proc, enum source_kind wanted, const struct senses_listener *l);
 void senses_close(struct senses *s); /* accepts zeroed */
 
-/* As source_list() at PROC_COUNTERS, from whoever is there now; words for a failure in @why. */
+/* As source_list() at PROC_FIGURES, from whoever is there now; words for a failure in @why. */
 int senses_list(struct senses *s, const struct proc_filter *filter, struct proc_list *ret, char *why, size_t why_size)
 	__must_check;
 

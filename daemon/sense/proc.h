@@ -3,8 +3,9 @@
  * What the kernel knows about processes: one interface, two sources (source.h).
  * procfs, declared here, is the one that is always there.
  *
- * Reading is cheap first: PROC_COUNTERS is what the kernel module can tell
- * without /proc, PROC_BASIC reads only stat and status (counters),
+ * Reading is cheap first: PROC_FIGURES is what the kernel module tells most
+ * cheaply, PROC_COUNTERS what it can tell without /proc, PROC_BASIC reads only
+ * stat and status (counters),
  * PROC_HEAP walks the page tables of [heap] and [stack] only,
  * PROC_DEEP also walks page tables (smaps) and is for candidates only.
  */
@@ -21,6 +22,7 @@
 #define PROC_UNKNOWN UINT64_MAX /* a figure nobody could read: shown as "-", null in JSON */
 
 enum proc_depth {
+	PROC_FIGURES, /* pid, start time, RSS split, swap, idle; comm, uid and threads may stay unknown */
 	PROC_COUNTERS, /* identity, threads, RSS split, swap; procfs reads no less than for PROC_BASIC */
 	PROC_BASIC, /* + state, parent, tracer, seccomp */
 	PROC_NAMES, /* + exe, cgroup, unit, 32/64 bit */

@@ -130,6 +130,7 @@ void proc_unknown(struct proc *p)
 	*p = (struct proc){
 		.ppid = -1,
 		.tracer = -1,
+		.uid = (uid_t)-1,
 		.euid = (uid_t)-1,
 		.threads = -1,
 		.seccomp = -1,

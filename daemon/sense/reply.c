@@ -84,7 +84,7 @@ static int read_bucket(const struct nlattr *nest, struct age *age)
 	return 0;
 }
 
-/* Of several, the first: only age-get has more than one, and nobody asks it yet. */
+/* Of several, the first: only age-get has more than one, and that is for others than us. */
 static int read_age(const struct nlattr *nest, struct age *ret)
 {
 	const struct nlattr *a = nla_data(nest);
@@ -124,6 +124,11 @@ static int read_attr(const struct nlattr *a, struct reply *r)
 	return 0;
 }
 
+bool reply_has_who(const struct reply *r)
+{
+	return r->comm && r->value[RECLAIM_A_UID] != PROC_UNKNOWN;
+}
+
 /* What a reply is worth nothing without. */
 static bool is_complete(const struct reply *r)
 {
@@ -133,9 +138,9 @@ static bool is_complete(const struct reply *r)
 		return false;
 	switch (r->cmd) {
 	case RECLAIM_CMD_PROC_GET:
-		return r->comm && v[RECLAIM_A_UID] != PROC_UNKNOWN;
+		return true;
 	case RECLAIM_CMD_PROC_BLOAT_NTF:
-		return r->comm && v[RECLAIM_A_UID] != PROC_UNKNOWN && v[RECLAIM_A_REASON] != PROC_UNKNOWN;
+		return reply_has_who(r) && v[RECLAIM_A_REASON] != PROC_UNKNOWN;
 	case RECLAIM_CMD_REGION_GET:
 		return v[RECLAIM_A_REGION_END] != PROC_UNKNOWN && v[RECLAIM_A_REGION_START] < v[RECLAIM_A_REGION_END] &&
 		       v[RECLAIM_A_REGION_FLAGS] != PROC_UNKNOWN && v[RECLAIM_A_KIND] != PROC_UNKNOWN;
@@ -251,9 +256,12 @@ void reply_fill_proc(const struct reply *r, struct proc *p)
 
 	p->pid = (pid_t)v[RECLAIM_A_PID];
 	p->start_time = v[RECLAIM_A_START_TIME];
-	p->uid = (uid_t)v[RECLAIM_A_UID];
-	memset(p->comm, 0, sizeof(p->comm));
-	memcpy(p->comm, r->comm, strlen(r->comm));
+	if (v[RECLAIM_A_UID] != PROC_UNKNOWN)
+		p->uid = (uid_t)v[RECLAIM_A_UID];
+	if (r->comm) {
+		memset(p->comm, 0, sizeof(p->comm));
+		memcpy(p->comm, r->comm, strlen(r->comm));
+	}
 	if (v[RECLAIM_A_THREADS] <= INT_MAX)
 		p->threads = (int)v[RECLAIM_A_THREADS];
 	for (size_t i = 0; i < ARRAY_SIZE(table); i++)

@@ -28,7 +28,7 @@ struct reply {
 /*
  * Reads a message of the family, of which @h is a header inside of a buffer
  * that holds all nlmsg_len bytes. Every attribute has its size and every string
- * its end; who the reply is about is always there, and where and what a region
+ * its end; pid and start time are always there, and where and what a region
  * is. Attributes that a newer module may have added are skipped. 0 or -EBADMSG.
  */
 int reply_read(const struct nlmsghdr *h, struct reply *ret) __must_check;
@@ -39,6 +39,9 @@ int reply_read(const struct nlmsghdr *h, struct reply *ret) __must_check;
  * -errno with its words in @text ("" when it has none), or -EBADMSG.
  */
 int reply_end(const struct nlmsghdr *h, char text[REPLY_TEXT]) __must_check;
+
+/* Was the process named? Only those who asked for that must be told. */
+bool reply_has_who(const struct reply *r);
 
 /* The module's figures over those of @p; what it left out stays as it is. */
 void reply_fill_proc(const struct reply *r, struct proc *p);

@@ -141,8 +141,9 @@ static void test_missing(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(procs); i++) {
+		/* Names may have been left out on request. */
 		begin_proc(&f, GET, procs[i]);
-		expect(&f, -EBADMSG);
+		expect(&f, procs[i] == RECLAIM_A_COMM || procs[i] == RECLAIM_A_UID ? 0 : -EBADMSG);
 		begin_proc(&f, NTF, procs[i]);
 		expect(&f, -EBADMSG);
 	}
@@ -166,6 +167,31 @@ static void test_missing(void **state)
 	begin_proc(&f, GET, RECLAIM_A_PID);
 	forged_u32(&f, RECLAIM_A_PID, 1u << 31);
 	expect(&f, -EBADMSG);
+}
+
+static void test_nameless(void **state)
+{
+	struct proc p = { .pid = 77, .start_time = 123456789012, .uid = 5, .comm = "before" };
+	static const int attrs[] = { 0, RECLAIM_A_COMM, RECLAIM_A_UID };
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(attrs); i++) {
+		_cleanup_free_ struct nlmsghdr *h = NULL;
+		struct forged f;
+		struct reply r;
+
+		begin_proc(&f, GET, attrs[i]);
+		h = forged_message(&f);
+		assert_int_equal(reply_read(h, &r), 0);
+		assert_int_equal(reply_has_who(&r), attrs[i] == 0);
+		if (attrs[i] == 0)
+			continue;
+		p.uid = 5;
+		strcpy(p.comm, "before");
+		reply_fill_proc(&r, &p);
+		assert_int_equal(p.uid, attrs[i] == RECLAIM_A_UID ? 5 : 1000);
+		assert_string_equal(p.comm, attrs[i] == RECLAIM_A_COMM ? "before" : "a\n\033b");
+	}
 }
 
 /* Whatever its type, one of the wrong size is refused, and so is a second one. */
@@ -410,6 +436,7 @@ int main(void)
 		cmocka_unit_test(test_left_out_is_unknown),
 		cmocka_unit_test(test_figures),
 		cmocka_unit_test(test_missing),
+		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_sizes_and_twice),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_truncated),
