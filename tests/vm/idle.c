@@ -4,8 +4,9 @@
  * pages and one with huge ones. After three intervals the module's idle bytes
  * are the other three quarters, within 5 %.
  *
- * idle --damon: the same beside damon_stat (since 6.17), which takes accessed
- * bits too. How wrong the figures are then is said, not judged.
+ * idle --damon: the same for longer beside damon_stat (since 6.17), which takes
+ * accessed bits too. How wrong the figures are then is said, not judged: of idle
+ * bytes, after two intervals, and of accessed bytes, which are of one alone.
  */
 #include <inttypes.h>
 #include <stdlib.h>
@@ -13,7 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#include "lib/facts.h"
+#include "lib/ages.h"
 #include "lib/machine.h"
 #include "tap.h"
 
@@ -21,6 +22,7 @@
 #define HOT (SIZE / 4)
 #define INTERVAL_MS 2500
 #define SAMPLES 3
+#define DAMON_SAMPLES 40
 #define TRIES 3
 #define DAMON "/sys/module/damon_stat/parameters/enabled"
 
@@ -30,8 +32,12 @@ struct toucher {
 	pid_t pid;
 	char *memory;
 	uint64_t gap_us; /* longest time between two rounds */
-	double worst;    /* error, % */
+	/* Errors, % */
+	double worst, mean;
+	double lost_worst, lost_mean; /* of what was touched, not seen in an interval */
 };
+
+static int samples = SAMPLES;
 
 static int toucher_begin(void *data)
 {
@@ -58,38 +64,6 @@ static void toucher_go_on(void *data)
 	}
 }
 
-static uint64_t old_bytes(const struct genl_reply *reply)
-{
-	uint64_t sum = 0;
-
-	/* One for each kind, one behind the other */
-	for (struct nlattr *h = reply->attr[RECLAIM_A_HISTOGRAM], *b = NULL; h;) {
-		while ((b = genl_next(genl_data(h), genl_size(h), b))) {
-			struct nlattr *a = NULL;
-			uint64_t age = 0, bytes = 0;
-
-			if ((b->nla_type & NLA_TYPE_MASK) != RECLAIM_A_HISTOGRAM_BUCKET)
-				continue;
-			while ((a = genl_next(genl_data(b), genl_size(b), a))) {
-				if (a->nla_type == RECLAIM_A_BUCKET_IDLE_FOR)
-					age = genl_u64(a);
-				if (a->nla_type == RECLAIM_A_BUCKET_BYTES)
-					bytes = genl_u64(a);
-			}
-			sum += age >= 2 * INTERVAL_MS ? bytes : 0;
-		}
-		h = genl_next(h, (char *)reply->end - (char *)h, h);
-		if (h && (h->nla_type & NLA_TYPE_MASK) != RECLAIM_A_HISTOGRAM)
-			h = NULL;
-	}
-	return sum;
-}
-
-static void take_old(const struct genl_reply *reply, void *data)
-{
-	*(uint64_t *)data = old_bytes(reply);
-}
-
 static double error_of(uint64_t got)
 {
 	double want = SIZE - HOT;
@@ -100,22 +74,20 @@ static double error_of(uint64_t got)
 /* One look at one of them: the figure, and the same once more out of the histogram */
 static void sample(struct genl *g, struct toucher *t)
 {
-	struct genl_request req;
-	uint64_t old = 0;
+	struct ages a;
 	struct proc p;
-	double e, h;
+	uint64_t old;
+	double e, h, lost;
 	int r;
 
-	r = proc_get(g, t->pid, false, &p);
-	genl_begin(g, &req, RECLAIM_CMD_AGE_GET, 0);
-	genl_put_u32(&req, RECLAIM_A_PID, t->pid);
-	r = r ?: genl_call(g, &req, take_old, &old);
-	if (r < 0 || !p.has[RECLAIM_A_IDLE]) {
+	r = proc_get(g, t->pid, false, &p) ?: ages_get(g, t->pid, &a);
+	if (r < 0 || !p.has[RECLAIM_A_IDLE] || a.wrong) {
 		printf("# %s: error %d, no figure (%s), sampling %" PRIu64 "\n", t->name, -r, g->message,
 		       p.value[RECLAIM_A_SAMPLING]);
 		t->worst = 100;
 		return;
 	}
+	old = ages_idle(&a, 2 * INTERVAL_MS);
 	e = error_of(p.value[RECLAIM_A_IDLE]);
 	h = error_of(old);
 	printf("# %s: idle %" PRIu64 " KiB (%.2f %%), histogram %" PRIu64 " KiB (%.2f %%), accessed %" PRIu64
@@ -124,6 +96,10 @@ static void sample(struct genl *g, struct toucher *t)
 	       p.value[RECLAIM_A_SAMPLE_AGE]);
 	t->worst = e > t->worst ? e : t->worst;
 	t->worst = h > t->worst ? h : t->worst;
+	t->mean += e / samples;
+	lost = p.value[RECLAIM_A_ACCESSED] < HOT ? (HOT - p.value[RECLAIM_A_ACCESSED]) * 100.0 / HOT : 0;
+	t->lost_worst = lost > t->lost_worst ? lost : t->lost_worst;
+	t->lost_mean += lost / samples;
 }
 
 /* False when one of them didn't get to run in time: then nothing can be said. */
@@ -132,13 +108,13 @@ static bool try(struct genl *g, struct toucher *t, int n)
 	bool good = true;
 
 	for (int i = 0; i < n; i++) {
-		t[i].worst = 0;
+		t[i].worst = t[i].mean = t[i].lost_worst = t[i].lost_mean = 0;
 		t[i].pid = child_start(toucher_begin, toucher_go_on, &t[i]);
 		t[i].gap_us = 0;
 	}
 	/* Three whole ones: the first begins anywhere in the one that runs. */
 	sleep_ms(INTERVAL_MS * 4 + 500);
-	for (int s = 0; s < SAMPLES; s++, sleep_ms(INTERVAL_MS))
+	for (int s = 0; s < samples; s++, sleep_ms(INTERVAL_MS))
 		for (int i = 0; i < n; i++)
 			sample(g, &t[i]);
 	for (int i = 0; i < n; i++) {
@@ -175,6 +151,7 @@ int main(int argc, char *argv[])
 	}
 	if (access(DAMON, W_OK) == 0)
 		tap(file_write(DAMON, damon ? "Y" : "N") == 0, "damon_stat %s", damon ? "on" : "off");
+	samples = damon ? DAMON_SAMPLES : SAMPLES;
 	set_tunables();
 	if (!tap(genl_open(&g) == 0, "find the family"))
 		return tap_end();
@@ -183,6 +160,11 @@ int main(int argc, char *argv[])
 	tap(good, "the machine was fast enough");
 	for (int i = 0; i < 2; i++)
 		tap(damon || t[i].worst <= 5, "%s: idle bytes are %.2f %% off at worst", t[i].name, t[i].worst);
+	for (int i = 0; i < 2; i++)
+		printf("# json {\"idle%s_%s\":{\"samples\":%d,\"idle_worst\":%.2f,\"idle_mean\":%.2f,"
+		       "\"unseen_worst\":%.2f,\"unseen_mean\":%.2f}}\n",
+		       damon ? "_damon" : "", t[i].huge ? "huge" : "small", samples, t[i].worst, t[i].mean,
+		       t[i].lost_worst, t[i].lost_mean);
 	if (access(DAMON, W_OK) == 0)
 		file_write(DAMON, "N");
 	return tap_end();
