@@ -14,7 +14,7 @@
 
 /* While processes come and go a dump is of several moments, as a listing of /proc always is. */
 #define DUMP_TRIES 4
-/* A dump of these costs the kernel a fifth less than one of everything. */
+/* A dump of these costs the kernel an eighth less than one of everything. */
 #define FIGURES (RECLAIM_PROC_FIELDS_COUNTERS | RECLAIM_PROC_FIELDS_SAMPLE)
 
 int reply_make_proc(const struct reply *r, struct proc *ret)
