@@ -48,7 +48,7 @@ static int remote_mem_read(void *ctx, uint64_t addr, void *buf, size_t len)
 /* Before Linux 6.7: the zero page looks like any other, and huge ones don't show. */
 static int remote_read_pagemap(int fd, uint64_t addr, size_t n, uint8_t *ret)
 {
-	uint64_t entries[ENTRIES];
+	uint64_t entries[ENTRIES] = { 0 };
 
 	while (n) {
 		size_t some = MIN(n, (size_t)ENTRIES);
