@@ -108,6 +108,8 @@ static void add_figures(struct entry *e, const struct ledger_record *rec)
 		add(e, "RECLAIM_FREED=%" PRId64, rec->freed);
 		add_number(e, "RECLAIM_RSS_BEFORE", rec->rss_before);
 		add_number(e, "RECLAIM_RSS_AFTER", rec->rss_after);
+		if (rec->swapped)
+			add_number(e, "RECLAIM_SWAPPED", rec->swapped);
 	}
 	if (rec->kind == LEDGER_ACTION) {
 		add_number(e, "RECLAIM_STOPPED_US", rec->stopped_us);

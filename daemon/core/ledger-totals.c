@@ -4,6 +4,7 @@
 #include <string.h>
 
 #include "base/text.h"
+#include "reclaim/worker.h"
 
 #define LAST_CHECK_US (600 * 1000000ull)
 #define GROWTH 16 /* entries at a time */
@@ -45,14 +46,15 @@ static void add_action(struct ledger_total *t, const struct ledger_record *rec)
 	const bool done = !strcmp(rec->reason, "reclaimed") || !strcmp(rec->reason, "nothing");
 
 	t->stopped_us += known(rec->stopped_us);
+	/* Also by one that failed later on. */
+	t->swapped += rec->swapped;
 	t->refused += refused;
 	t->failed += !refused && !done;
 	if (!done)
 		return;
 	t->actions++;
-	/* What is in swap now isn't free. */
-	t->freed += (uint64_t)MAX(rec->freed, 0) - MIN((uint64_t)MAX(rec->freed, 0), rec->swapped);
-	t->predicted += known(rec->predicted);
+	t->freed += ledger_not_swapped(rec, (uint64_t)MAX(rec->freed, 0));
+	t->predicted += ledger_not_swapped(rec, known(rec->predicted));
 }
 
 static void add_check(struct ledger_total *t, const struct ledger_record *rec)
@@ -60,6 +62,10 @@ static void add_check(struct ledger_total *t, const struct ledger_record *rec)
 	const uint64_t was = known(rec->predicted);
 
 	if (rec->after_us < LAST_CHECK_US)
+		return;
+	t->swapped_back += rec->swapped;
+	/* As it wasn't freed it isn't kept either. */
+	if (rec->remedies & WORKER_REMEDY_PAGEOUT)
 		return;
 	t->checked += was;
 	/* It may have become smaller by itself since. */

@@ -14,6 +14,7 @@ struct ledger_total {
 	uint64_t actions, refused, failed; /* that ended so; interrupted ones count as failed */
 	uint64_t freed, predicted, stopped_us; /* bytes, bytes, us; what a target grew meanwhile isn't in it */
 	uint64_t checked, kept; /* bytes that had been freed ten minutes before, and what of them was still gone */
+	uint64_t swapped, swapped_back; /* bytes moved to swap, and what of them was back ten minutes later */
 	uint64_t last_real_us; /* of its last record */
 };
 

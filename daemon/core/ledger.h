@@ -69,6 +69,12 @@ struct ledger_record {
 	uint64_t swapped, swap, faults;
 };
 
+/* What of an action's figure isn't in swap now: that isn't free, nor is it what was to become free. */
+static inline uint64_t ledger_not_swapped(const struct ledger_record *rec, uint64_t bytes)
+{
+	return bytes - MIN(bytes, rec->swapped);
+}
+
 struct ledger;
 
 /*

@@ -102,15 +102,15 @@ static void count(struct manager *m, const struct ledger_record *rec, const stru
 	struct manager_state *s = &m->state;
 
 	s->stopped_us += rec->stopped_us;
+	s->swapped += rec->swapped;
 	if (res->outcome == WORKER_REFUSED) {
 		s->refused++;
 	} else if (!is_done(res)) {
 		s->failed++;
 	} else {
 		s->actions++;
-		/* What is in swap now isn't free. */
-		s->freed += (uint64_t)MAX(rec->freed, 0) - MIN((uint64_t)MAX(rec->freed, 0), rec->swapped);
-		s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : rec->predicted;
+		s->freed += ledger_not_swapped(rec, (uint64_t)MAX(rec->freed, 0));
+		s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : ledger_not_swapped(rec, rec->predicted);
 	}
 }
 

@@ -22,7 +22,7 @@ struct manager_state {
 	uint64_t started_real_us, interval_us, last_sweep_us, sweeps;
 	uint64_t processes, candidates; /* of the last sweep: large or half as large; to be looked at or acted on */
 	uint64_t looks, actions, refused, failed, would; /* since start */
-	uint64_t freed, predicted, stopped_us; /* since start: bytes, bytes, us */
+	uint64_t freed, swapped, predicted, stopped_us; /* since start: bytes, bytes moved to swap, bytes, us */
 	uint32_t running; /* workers */
 	uint64_t settings_loaded_real_us, reloads, reload_failures;
 };

@@ -41,6 +41,8 @@ static const struct metric state_metrics[] = {
 	{ "reclaim_failures_total", "Actions that failed or took too long", VALUE_U64, STATE(failed) },
 	{ "reclaim_advices_total", "Actions that the mode forbade", VALUE_U64, STATE(would) },
 	{ "reclaim_freed_bytes_total", "Resident memory that actions gave back", VALUE_U64, STATE(freed) },
+	{ "reclaim_swapped_bytes_total", "Memory that actions moved to swap, which is in none of what they gave back",
+	  VALUE_U64, STATE(swapped) },
 	{ "reclaim_predicted_bytes_total", "What was predicted of the same actions", VALUE_U64, STATE(predicted) },
 	{ "reclaim_stopped_seconds_total", "For how long targets were stopped, all together", VALUE_SECONDS,
 	  STATE(stopped_us) },
@@ -57,6 +59,8 @@ static const struct metric check_metrics[] = {
 	{ "reclaim_checked_bytes_total", "Memory given back ten minutes before it was measured again", VALUE_U64,
 	  TOTAL(checked) },
 	{ "reclaim_kept_bytes_total", "What of it was still gone then", VALUE_U64, TOTAL(kept) },
+	{ "reclaim_swapped_back_bytes_total", "What of the memory moved to swap was back ten minutes later", VALUE_U64,
+	  TOTAL(swapped_back) },
 };
 
 static const struct metric program_metrics[] = {
@@ -66,6 +70,8 @@ static const struct metric program_metrics[] = {
 	{ "reclaim_program_failures_total", "Actions on a program that failed or took too long", VALUE_U64,
 	  TOTAL(failed) },
 	{ "reclaim_program_freed_bytes_total", "Resident memory that a program gave back", VALUE_U64, TOTAL(freed) },
+	{ "reclaim_program_swapped_bytes_total", "Memory of a program that was moved to swap", VALUE_U64,
+	  TOTAL(swapped) },
 	{ "reclaim_program_predicted_bytes_total", "What was predicted of the same actions", VALUE_U64,
 	  TOTAL(predicted) },
 	{ "reclaim_program_stopped_seconds_total", "For how long its processes were stopped", VALUE_SECONDS,
@@ -73,6 +79,8 @@ static const struct metric program_metrics[] = {
 	{ "reclaim_program_checked_bytes_total", "Memory given back ten minutes before it was measured again",
 	  VALUE_U64, TOTAL(checked) },
 	{ "reclaim_program_kept_bytes_total", "What of it was still gone then", VALUE_U64, TOTAL(kept) },
+	{ "reclaim_program_swapped_back_bytes_total", "What of the memory moved to swap was back ten minutes later",
+	  VALUE_U64, TOTAL(swapped_back) },
 };
 
 static void put_head(FILE *f, const struct metric *m, enum metrics_syntax syntax)

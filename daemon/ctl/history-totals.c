@@ -38,6 +38,8 @@ static const struct column columns[] = {
 	{ "KEPT", "kept_share", 0, NUM | COLUMN_TABLE, "still gone ten minutes later", cell_kept, 0 },
 	{ "CHECKED", "checked", 0, COLUMN_JSON, "bytes freed ten minutes before", cell_size, AT(checked) },
 	{ "KEPT", "kept", 0, COLUMN_JSON, "what of them was still gone", cell_size, AT(kept) },
+	{ "SWAPPED", "swapped", 0, NUM, "moved to swap, which isn't freed", cell_size, AT(swapped) },
+	{ "BACK", "swapped_back", 0, COLUMN_JSON, "what was back ten minutes later", cell_size, AT(swapped_back) },
 	{ "STOPPED", "stopped_us", 0, NUM, "how long its processes were stopped", cell_time_us, AT(stopped_us) },
 	{ "LAST", "last_time_us", 0, COLUMN_JSON, "when last", cell_u64, AT(last_real_us) },
 };

@@ -17,7 +17,7 @@ struct state {
 	uint32_t pressure, running;
 	uint64_t started_us, interval_us, loaded_us;
 	uint64_t sweeps, processes, candidates, looks, actions, refused, failed, would;
-	uint64_t freed, predicted, stopped_us, reloads, reload_failures;
+	uint64_t freed, swapped, predicted, stopped_us, reloads, reload_failures;
 };
 
 /* Of each process. */
@@ -67,6 +67,7 @@ static const struct shape_member state_members[] = {
 	NUMBER(struct state, "Failed", failed),
 	NUMBER(struct state, "Would", would),
 	NUMBER(struct state, "FreedBytes", freed),
+	NUMBER(struct state, "SwappedBytes", swapped),
 	NUMBER(struct state, "PredictedBytes", predicted),
 	NUMBER(struct state, "StoppedUSec", stopped_us),
 	NUMBER(struct state, "Reloads", reloads),
@@ -200,6 +201,8 @@ static void show_state(const struct state *s)
 	printf("%-10s %s of %s predicted, targets stopped for %s in all\n", "freed",
 	       format_size(s->freed, a, sizeof(a)), format_size(s->predicted, b, sizeof(b)),
 	       format_time_us(s->stopped_us, c, sizeof(c)));
+	if (s->swapped)
+		printf("%-10s %s moved to swap, which isn't freed\n", "swapped", format_size(s->swapped, a, sizeof(a)));
 }
 
 static int show_text(struct ctl *ctl, const struct status *s, const struct column *const *v)
@@ -228,7 +231,8 @@ static void json_state(struct json *j, const struct state *s)
 #define ROW(member) { #member, offsetof(struct state, member) }
 		ROW(started_us), ROW(loaded_us), ROW(interval_us), ROW(sweeps),	 ROW(candidates),
 		ROW(looks),	 ROW(actions),	 ROW(refused),	   ROW(failed),	 ROW(would),
-		ROW(freed),	 ROW(predicted), ROW(stopped_us),  ROW(reloads), ROW(reload_failures),
+		ROW(freed),	 ROW(swapped),	 ROW(predicted),   ROW(stopped_us), ROW(reloads),
+		ROW(reload_failures),
 #undef ROW
 	};
 

@@ -52,6 +52,7 @@ def test_what_was_paged_out(tmp_path):
         ("pageout", 60 * MIB, 70 * MIB, 5), ("pageout", 15 * MIB, 55 * MIB, 900)]
     totals = judge.ctl("--json", "history", "--totals", env={"RECLAIM_STATE_DIR": str(tmp_path / "state")}).doc
     assert totals["all"]["actions"] == 1 and totals["all"]["freed"] == 0, totals
+    assert totals["all"]["swapped"] == 60 * MIB and totals["all"]["predicted"] == 4 * MIB, totals
 
 
 def seqs(answer):
@@ -133,7 +134,7 @@ def test_totals(history):
     assert (db["actions"], db["refused"], db["freed"], db["stopped_us"]) == (1, 1, 0, 500)
     assert doc["all"]["actions"] == 2 and doc["all"]["freed"] == 60 * MIB and "program" not in doc["all"]
     lines = history("history", "--totals").out.splitlines()
-    assert re.match(r"/usr/bin/python3.11 +1 +0 +1 +0 +0 +64.0MiB +60.0MiB +75% +2.1ms$", lines[1])
+    assert re.match(r"/usr/bin/python3.11 +1 +0 +1 +0 +0 +64.0MiB +60.0MiB +75% +0B +2.1ms$", lines[1])
     assert lines[-1].startswith("(all)") and len(lines) == 4
     assert len(history("--no-legend", "history", "--totals").out.splitlines()) == 2
     assert history("--json", "history", "--totals", "db").doc["all"]["actions"] == 1

@@ -120,7 +120,7 @@ def page_queries():
 
 def test_promtool_queries(tmp_path):
     """Those of the dashboard and of the page, as if they were rules."""
-    assert len(page_queries()) == 8
+    assert len(page_queries()) == 10
     every = [query for _, query in queries()] + page_queries()
     rules = [{"record": f"q{i}", "expr": q.replace("$__range", "1d").replace("$__rate_interval", "5m")}
              for i, q in enumerate(every)]

@@ -148,6 +148,7 @@ static int receive(int result)
 	if (fd < 0 || bind(fd, (const struct sockaddr *)&at, sizeof(at)) < 0)
 		return 3;
 	strcpy(bad.reason, "timeout");
+	bad.swapped = 4096;
 	if (journal_record(&rec) < 0 || journal_record(&bad) < 0)
 		return 4;
 	for (int i = 0; i < 2; i++) {
@@ -196,6 +197,7 @@ static void want_fields(const char *entry, size_t size)
 	assert_memory_equal(entry, "MESSAGE=reclaimed 60.0MiB", 25);
 	assert_null(field(entry, size, "RECLAIM_DURATION_US"));
 	assert_null(field(entry, size, "RECLAIM_AFTER_US"));
+	assert_null(field(entry, size, "RECLAIM_SWAPPED"));
 	assert_null(field(entry, size, "CODE_FILE"));
 }
 
@@ -221,10 +223,12 @@ static void test_journal(void **state)
 		assert_int_equal(read(fds[0], &sizes[i], sizeof(sizes[i])), sizeof(sizes[i]));
 		assert_in_range(sizes[i], 1, sizeof(buf));
 		assert_int_equal(read(fds[0], buf, (size_t)sizes[i]), sizes[i]);
-		if (i == 0)
+		if (i == 0) {
 			want_fields(buf, (size_t)sizes[i]);
-		else
-			assert_non_null(field(buf, (size_t)sizes[i], "\nPRIORITY=4\n"));
+			continue;
+		}
+		assert_non_null(field(buf, (size_t)sizes[i], "\nPRIORITY=4\n"));
+		assert_non_null(field(buf, (size_t)sizes[i], "\nRECLAIM_SWAPPED=4096\n"));
 	}
 	close(fds[0]);
 }

@@ -16,6 +16,7 @@
 #include "core/manager.h"
 #include "core/metrics.h"
 #include "ledger-fake.h"
+#include "reclaim/worker.h"
 
 #define TEN_MIN 600000000ull
 
@@ -35,6 +36,7 @@ static const struct manager_state some = {
 	.failed = 4,
 	.would = 5,
 	.freed = 1ull << 40,
+	.swapped = 3ull << 20,
 	.predicted = UINT64_MAX,
 	.stopped_us = 1500,
 	.running = 7,
@@ -116,6 +118,41 @@ static void test_totals(void **state)
 	assert_int_equal(t.all.last_real_us, 77);
 }
 
+/* Paged out: not freed, whatever became of the action, and nothing that could be kept. */
+static void test_swapped(void **state)
+{
+	_cleanup_(ledger_totals_done) struct ledger_totals t = { 0 };
+	struct ledger_record rec = rec_of(LEDGER_ACTION, "/s", "reclaimed");
+
+	(void)state;
+	rec.remedies = WORKER_REMEDY_PAGEOUT;
+	rec.swapped = 70;
+	add(&t, rec);
+	rec = rec_of(LEDGER_ACTION, "/s", "timeout");
+	rec.swapped = 5;
+	add(&t, rec);
+	rec = rec_of(LEDGER_CHECK, "/s", "");
+	rec.remedies = WORKER_REMEDY_PAGEOUT;
+	rec.swapped = 30;
+	rec.after_us = TEN_MIN / 10;
+	add(&t, rec);
+	rec.swapped = 40;
+	rec.after_us = TEN_MIN;
+	add(&t, rec);
+	add(&t, rec_of(LEDGER_ACTION, "/a", "reclaimed"));
+
+	assert_int_equal(t.v[0].actions, 1);
+	assert_int_equal(t.v[0].freed, 10);
+	assert_int_equal(t.v[0].predicted, 30);
+	assert_int_equal(t.v[0].swapped, 75);
+	assert_int_equal(t.v[0].swapped_back, 40);
+	assert_int_equal(t.v[0].checked, 0);
+	assert_int_equal(t.v[0].kept, 0);
+	assert_int_equal(t.v[1].swapped, 0);
+	assert_int_equal(t.all.freed, 90);
+	assert_int_equal(t.all.swapped, 75);
+}
+
 /* Somebody starts a program under a new name each second. */
 static void test_many_programs(void **state)
 {
@@ -139,9 +176,15 @@ static void test_many_programs(void **state)
 static char *format(enum metrics_syntax syntax)
 {
 	_cleanup_(ledger_totals_done) struct ledger_totals t = { 0 };
+	struct ledger_record rec = rec_of(LEDGER_ACTION, "/bin/a\"\\\n\xff", "reclaimed");
 	char *text = NULL;
 
-	add(&t, rec_of(LEDGER_ACTION, "/bin/a\"\\\n\xff", "reclaimed"));
+	add(&t, rec);
+	rec.kind = LEDGER_CHECK;
+	rec.remedies = WORKER_REMEDY_PAGEOUT;
+	rec.swapped = 4096;
+	rec.after_us = TEN_MIN;
+	add(&t, rec);
 	assert_int_equal(metrics_format(&some, &t, syntax, &text), 0);
 	return text;
 }
@@ -176,6 +219,9 @@ static void test_text(void **state)
 		"\nreclaim_failures_total 4\n",
 		"\nreclaim_advices_total 5\n",
 		"\nreclaim_freed_bytes_total 1099511627776\n",
+		"\nreclaim_swapped_bytes_total 3145728\n",
+		"\nreclaim_swapped_back_bytes_total 4096\n",
+		"\nreclaim_program_swapped_bytes_total{program=\"/bin/a\\\"\\\\x5c\\\\n\\\\xff\"} 0\n",
 		"\nreclaim_predicted_bytes_total 18446744073709551615\n",
 		"\nreclaim_stopped_seconds_total 0.001500\n",
 		"\nreclaim_settings_loaded_timestamp_seconds 1700000000.000000\n",
@@ -285,6 +331,7 @@ int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_totals),
+		cmocka_unit_test(test_swapped),
 		cmocka_unit_test(test_many_programs),
 		cmocka_unit_test(test_text),
 		TEST(test_write),
