@@ -135,6 +135,27 @@ def records(pid):
     return got if isinstance(got, list) else []
 
 
+def metric(name):
+    return next(int(line.split()[1]) for line in run(CTL, "metrics").splitlines() if line.startswith(f"{name} "))
+
+
+def is_counted(tap, how):
+    """Of all programs, since that is what the metrics are of"""
+    def told():
+        actions = [(r["swapped"] or 0, r["freed"] or 0) for r in ctl("history", "--kind=action")
+                   if r["reason"] in ("reclaimed", "nothing")]
+        return sum(s for s, _ in actions), sum(max(f - s, 0) for s, f in actions)
+
+    def metrics():
+        return metric("reclaim_swapped_bytes_total"), metric("reclaim_freed_bytes_total")
+
+    # More may be done in between.
+    wait_for(lambda: told() == metrics(), 20, 1)
+    moved, freed = metrics()
+    tap.check((moved, freed) == told() and moved > 16 << 20,
+              f"{how}: metrics tell of {moved >> 20} MiB moved, {freed >> 20} freed, as the history does", told())
+
+
 def by_the_daemon(tap, how):
     """Under pressure only, a minute's worth at a time, and it sees what comes back."""
     victim = Victim("hold-daemon", *HOLD, str(HELD >> 20))
@@ -152,6 +173,7 @@ def by_the_daemon(tap, how):
         tap.check(first["remedies"] == "pageout" and 16 << 20 <= first["swapped"] <= (64 << 20) + (2 << 20),
                   f"{how}: and not more than a minute's worth: {first['swapped'] >> 20} MiB", json.dumps(first))
         tap.check("moved to swap, not freed" in told, f"{how}: the journal says what it is")
+        is_counted(tap, how)
         intact(tap, victim)
         back = wait_for(lambda: [r for r in records(victim.pid) if r["kind"] == "check" and r["swapped"]], 90, 1)
         tap.check(back and back[0]["swapped"] > 4 << 20, f"{how}: what came back was seen", json.dumps(back))
