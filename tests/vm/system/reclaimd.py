@@ -153,7 +153,7 @@ def it_comes_back(tap, victims):
     tap.check(again and show(UNIT, "NRestarts") == "1", f"killed, it is started again: {show(UNIT, 'NRestarts')}")
     pid = main_pid(UNIT)
     os.kill(pid, signal.SIGSTOP)
-    again = wait_for(lambda: show(UNIT, "ActiveState") == "active" and main_pid(UNIT) not in (0, pid), 120)
+    again = wait_for(lambda: show(UNIT, "ActiveState") == "active" and main_pid(UNIT) not in (0, pid), 120, 2)
     tap.check(again and show(UNIT, "NRestarts") == "2",
               f"hung, it is started again by the watchdog: {show(UNIT, 'NRestarts')}")
     now = history()
