@@ -35,7 +35,7 @@ def arguments():
 def missing(build):
     """What must be there before anything can be measured."""
     files = [f"{build}/reclaimctl", f"{build}/reclaim-worker", f"{build}/reclaimd", f"{build}/bench/bloat", f"{build}/bench/sleeper",
-             f"{build}/bench/arenas"]
+             f"{build}/bench/arenas", f"{build}/bench/peak"]
     lacking = [f"{path}: run 'make bench'" for path in files if not os.access(path, os.X_OK)]
     if not shutil.which("gdb"):
         lacking.append("gdb: run 'scripts/setup bench'")

@@ -8,11 +8,12 @@
  * closed. Every entry that lives carries a pattern made from its number, so
  * that a byte changed by someone else is noticed.
  *
- *	bloat [blocks=N] [keep=K] [beat=0|1] [spin=0|1]
+ *	bloat [blocks=N] [keep=K] [beat=0|1] [spin=0|1] [idle=N]
  *
  * beat: the main thread wakes up 5000 times a second and notes the longest
  *       time for which it couldn't.
  * spin: so does a second thread, without ever sleeping.
+ * idle: as many more threads do nothing.
  */
 #include <errno.h>
 #include <malloc.h>
@@ -33,9 +34,10 @@
 #define BEAT_NS 200000
 #define BLOCK_MIN 64
 #define BLOCK_MAX 960
+#define IDLE_STACK (64 << 10)
 
 struct bloat {
-	unsigned long blocks, keep, beat, spin;
+	unsigned long blocks, keep, beat, spin, idle;
 	void **table;
 	uint64_t last, longest, beats;
 	atomic_ullong spin_longest;
@@ -186,6 +188,7 @@ static const struct {
 	{ "keep=", offsetof(struct bloat, keep) },
 	{ "beat=", offsetof(struct bloat, beat) },
 	{ "spin=", offsetof(struct bloat, spin) },
+	{ "idle=", offsetof(struct bloat, idle) },
 };
 
 static int option_set(struct bloat *b, const char *arg)
@@ -222,6 +225,32 @@ static void *spin_main(void *arg)
 	}
 
 	return NULL;
+}
+
+static void *idle_main(void *arg)
+{
+	(void)arg;
+	for (;;)
+		pause();
+
+	return NULL;
+}
+
+static int threads_start(struct bloat *b)
+{
+	pthread_t thread;
+	pthread_attr_t attr;
+
+	if (b->spin && pthread_create(&thread, NULL, spin_main, b))
+		return -EAGAIN;
+
+	pthread_attr_init(&attr);
+	pthread_attr_setstacksize(&attr, IDLE_STACK);
+	for (unsigned long i = 0; i < b->idle; i++)
+		if (pthread_create(&thread, &attr, idle_main, NULL))
+			return -EAGAIN;
+
+	return 0;
 }
 
 static void beat(struct bloat *b)
@@ -283,12 +312,11 @@ static int serve(struct bloat *b)
 int main(int argc, char *argv[])
 {
 	struct bloat b = { .blocks = 2000000, .keep = 500 };
-	pthread_t thread;
 	int r;
 
 	for (int i = 1; i < argc; i++) {
 		if (option_set(&b, argv[i]) < 0) {
-			fprintf(stderr, "usage: bloat [blocks=N] [keep=K] [beat=0|1] [spin=0|1]\n");
+			fprintf(stderr, "usage: bloat [blocks=N] [keep=K] [beat=0|1] [spin=0|1] [idle=N]\n");
 			return 2;
 		}
 	}
@@ -304,8 +332,8 @@ int main(int argc, char *argv[])
 
 	/* The default slack of 50 us would be a quarter of the heartbeat's period. */
 	(void)prctl(PR_SET_TIMERSLACK, 1UL, 0UL, 0UL, 0UL);
-	if (b.spin && pthread_create(&thread, NULL, spin_main, &b)) {
-		fprintf(stderr, "bloat: no second thread\n");
+	if (threads_start(&b) < 0) {
+		fprintf(stderr, "bloat: not so many threads\n");
 		return 1;
 	}
 

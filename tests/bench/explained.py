@@ -6,7 +6,7 @@ import subprocess
 import time
 
 import targets
-from measure import Failure, alternate, run_ok
+from measure import Failure, alternate, peak, run_ok
 from subjects import BIG, GDB, NOBODY, Row, Target, column, on_target
 
 EXPLAIN_US, EXPLAIN_BYTES = 300000, 30 << 20
@@ -30,17 +30,19 @@ for line in sys.stdin:
 
 
 def _explain(bench, pid, needed):
-    done = run_ok([bench.ctl, "explain", str(pid)])
+    argv = [bench.ctl, "explain", str(pid)]
+    done = run_ok(argv)
     if needed not in done.out:
         raise Failure(f"reclaimctl explain said nothing of {needed}")
-    return {"us": done.us, "cpu_us": done.cpu_us, "bytes": done.rss}
+    return {"us": done.us, "cpu_us": done.cpu_us, "bytes": peak(bench.build, argv)}
 
 
-def _walk(pid):
-    done = run_ok([*GDB, "-p", str(pid), "-x", WALK])
+def _walk(bench, pid):
+    argv = [*GDB, "-p", str(pid), "-x", WALK]
+    done = run_ok(argv)
     if "free: " not in done.out:
         raise Failure(f"gdb walked no heap: {(done.err or done.out).strip()[-200:]}")
-    return {"us": done.us, "cpu_us": done.cpu_us, "bytes": done.rss}
+    return {"us": done.us, "cpu_us": done.cpu_us, "bytes": peak(bench.build, argv)}
 
 
 def _rows(name, what, samples, peer):
@@ -59,7 +61,7 @@ def _of_glibc(bench):
     options = {"blocks": BIG, "beat": 1}
     samples, _ = alternate(bench.runs, {
         OURS: lambda: on_target(bench, lambda t: _explain(bench, t.pid, "glibc"), trims=False, **options),
-        PEER_C: lambda: on_target(bench, lambda t: _walk(t.pid), trims=False, **options),
+        PEER_C: lambda: on_target(bench, lambda t: _walk(bench, t.pid), trims=False, **options),
         NOBODY: lambda: on_target(bench, lambda t: time.sleep(0.05) or {}, trims=False, **options),
     })
     what = "1 GiB of C's heap"

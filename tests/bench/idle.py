@@ -42,7 +42,7 @@ done
 """
 
 
-def _earlyoom():
+def earlyoom():
     beside = Path(__file__).resolve().parents[2] / "scripts/tool"
     found = shutil.which("earlyoom")
     if not found:
@@ -98,8 +98,8 @@ def _start(bench, folder, stack):
     nobody = {"DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={folder}/none"}
     watchers = {OURS: Watcher([f"{bench.build}/reclaimd", f"--config={conf}", f"--state-dir={state}", "--socket="], nobody),
                 PEER: Watcher(["sh", "-c", LOOP])}
-    if earlyoom := _earlyoom():
-        watchers[OTHER] = Watcher([earlyoom, "--dryrun", "-r", "0"])
+    if program := earlyoom():
+        watchers[OTHER] = Watcher([program, "--dryrun", "-r", "0"])
     for watcher in watchers.values():
         stack.callback(watcher.close)
     return watchers
@@ -118,14 +118,15 @@ def _window(watcher):
     return sample
 
 
-def _measure(bench, kib):
+def measure_idle(bench, kib, count, rounds):
+    """What each of them takes beside so many processes of that size."""
     with contextlib.ExitStack() as stack:
-        stack.enter_context(targets.Crowd(bench.build, [[f"heap={kib}", f"fork={CROWD}"]]))
+        stack.enter_context(targets.Crowd(bench.build, [[f"heap={kib}", f"fork={count}"]]))
         watchers = _start(bench, stack.enter_context(tempfile.TemporaryDirectory(prefix="reclaim-bench-")), stack)
         time.sleep(3)  # the first look is no idle one
         for watcher in watchers.values():
             watcher.signal(signal.SIGSTOP)
-        return [{name: _window(w) for name, w in watchers.items()} for _ in range(min(bench.runs, ROUNDS))]
+        return [{name: _window(w) for name, w in watchers.items()} for _ in range(rounds)]
 
 
 def _rows(name, what, samples):
@@ -146,4 +147,6 @@ def _rows(name, what, samples):
 
 def idle(bench):
     """idle: 500 processes small and large, nothing to do; reclaimd, earlyoom and a shell's loop over smaps_rollup"""
-    return [*_rows("small", "small", _measure(bench, SMALL_KIB)), *_rows("large", "large", _measure(bench, LARGE_KIB))]
+    rounds = min(max(bench.runs // 2, 1), ROUNDS)
+    return [row for name, kib in (("small", SMALL_KIB), ("large", LARGE_KIB))
+            for row in _rows(name, name, measure_idle(bench, kib, CROWD, rounds))]

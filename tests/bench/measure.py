@@ -3,6 +3,7 @@
 
 import os
 import statistics
+import tempfile
 import time
 from dataclasses import dataclass
 
@@ -20,7 +21,6 @@ class Command:
     status: int
     out: str
     err: str
-    rss: int  # bytes at most, of itself or the largest of its children
 
 
 def _text(fd):
@@ -51,7 +51,6 @@ def run(argv):
             status=os.waitstatus_to_exitcode(status),
             out=_text(out),
             err=_text(err),
-            rss=usage.ru_maxrss * 1024,
         )
     except OSError as error:
         raise Failure(f"{os.path.basename(argv[0])}: {error.strerror}") from error
@@ -67,6 +66,13 @@ def run_ok(argv):
         said = (done.err or done.out).strip().splitlines()
         raise Failure(f"{os.path.basename(argv[0])} ended with status {done.status}: {said[-1] if said else ''}")
     return done
+
+
+def peak(build, argv):
+    """Bytes that the largest process of a command had at most; in a run of its own."""
+    with tempfile.NamedTemporaryFile("r", prefix="reclaim-bench-") as told:
+        run_ok([f"{build}/bench/peak", told.name, *argv])
+        return int(told.read()) * 1024
 
 
 def alternate(runs, contestants, warm=True):

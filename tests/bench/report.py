@@ -10,7 +10,8 @@ from measure import Failure, figures, run_ok
 
 def first_line(argv):
     try:
-        text = run_ok(argv).out.strip()
+        done = run_ok(argv)
+        text = (done.out or done.err).strip()
         return text.splitlines()[0] if text else None
     except Failure:
         return None
@@ -96,9 +97,13 @@ def document(row):
 
 def amount(value, unit):
     if unit == "bytes":
-        return f"{value / 1048576:.1f} MiB"
+        if abs(value) < 1 << 20:
+            return f"{value / 1024:.1f} KiB"
+        return f"{value / 1048576:.1f} MiB" if abs(value) < 1 << 30 else f"{value / 1073741824:.2f} GiB"
     if unit == "times":
         return f"{value:.1f}"
+    if unit == "percent":
+        return f"{value:.2f} %"
     if value < 1000:
         return f"{value:.0f} us"
     if value < 1000000:

@@ -35,9 +35,11 @@ class Bloat:
 
     program = "bloat"
 
-    def __init__(self, build, **options):
-        argv = [f"{build}/bench/{self.program}", *(f"{key}={value}" for key, value in options.items())]
-        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE)
+    def __init__(self, build, env=None, **options):
+        self._start([f"{build}/bench/{self.program}", *(f"{key}={value}" for key, value in options.items())], env)
+
+    def _start(self, argv, env):
+        self.process = subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env={**os.environ, **(env or {})})
         self.pid = self.process.pid
         self.selector = selectors.DefaultSelector()
         self.selector.register(self.process.stdout, selectors.EVENT_READ)
@@ -84,6 +86,20 @@ class Bloat:
 
     def rss(self):
         return rss(self.pid)
+
+
+class Strings(Bloat):
+    """The oldest question about Python's memory: ten million strings, one in some of which is kept."""
+
+    program = "strings.py"
+
+    def __init__(self, python, env=None, **options):
+        beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), self.program)
+        self._start([python, "-I", beside, *(f"{key}={value}" for key, value in options.items())], env)
+
+    def gap(self):
+        """Longest time in us for which its second thread got neither processor nor interpreter; starts anew."""
+        return int(self.ask("beat")[0])
 
 
 class Arenas(Bloat):
