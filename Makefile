@@ -162,6 +162,7 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(DOCDIR),644,$(docs)) \
 	    $(call to,$(DOCDIR)/monitoring,644,$(wildcard Documentation/monitoring/*)) \
 	    $(call to,$(DOCDIR)/examples,644,$(wildcard Documentation/examples/*)) \
+	    $(call to,$(DOCDIR)/benchmarks,644,$(wildcard Documentation/benchmarks/*.svg)) \
 	    $(foreach m,$(man_pages),$(call to,$(MANDIR)/man$(patsubst .%,%,$(suffix $m)),644,$m)) \
 	    $(foreach c,$(filter %.bash,$(completions)),$c:$(BASHDIR)/reclaimctl:644) \
 	    $(foreach c,$(filter %.zsh,$(completions)),$c:$(ZSHDIR)/_reclaimctl:644) \
@@ -173,15 +174,16 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(IFACEDIR),644,$(wildcard Documentation/dbus/*.xml)) \
 	    $(call to,$(POLKITDIR),644,$(wildcard daemon/units/*.policy)))
 # Folders that are ours alone, each after those in it.
-own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
+own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
 
 # ---------------------------------------------------------------- targets
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak fault-check fuzz lint format gen gen-check docs fault-matrix coverage \
-	demo bench deb deb-check kmod dkms-tree dkms-untree vm vm-tests vm-debug vm-bench vm-systemd \
-	setup-build setup-check setup-gen setup-vm setup-demo setup-bench setup-docs setup-deb setup-picture install uninstall clean help FORCE
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak \
+	fault-check fuzz lint format gen gen-check docs fault-matrix coverage demo bench deb deb-check kmod dkms-tree \
+	dkms-untree vm vm-tests vm-debug vm-bench vm-systemd setup-build setup-check setup-gen setup-vm setup-demo \
+	setup-bench setup-docs setup-deb setup-picture install uninstall clean help bench-report setup-report FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -275,6 +277,9 @@ demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python prog
 bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
 	@O='$O' scripts/bench
 
+bench-report: setup-report all $(benches) ## measure all that is promised, beside everybody else: Documentation/benchmarks.rst (40 minutes, can be resumed)
+	@O='$O' scripts/bench-report $(if $(ONLY),$(ONLY:%=--only=%))
+
 install: all docs $(completions) $(units) ## install below DESTDIR and PREFIX (/usr/local)
 	@set -e; for what in $(installed); do \
 		mode=$${what##*:}; what=$${what%:*}; file=$${what%%:*}; place=$(DESTDIR)$${what#*:}; \
@@ -315,6 +320,7 @@ setup-gen: ; @$(SETUP) gen
 setup-vm: ; @$(SETUP) vm
 setup-demo: ; @$(SETUP) demo
 setup-bench: ; @$(SETUP) bench
+setup-report: ; @$(SETUP) report
 setup-docs: ; @$(SETUP) docs
 setup-deb: ; @$(SETUP) deb
 setup-picture: ; @$(SETUP) picture

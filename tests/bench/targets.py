@@ -95,7 +95,8 @@ class Strings(Bloat):
 
     def __init__(self, python, env=None, **options):
         beside = os.path.join(os.path.dirname(os.path.abspath(__file__)), self.program)
-        self._start([python, "-I", beside, *(f"{key}={value}" for key, value in options.items())], env)
+        # Not isolated: that would leave out PYTHONMALLOC= too.
+        self._start([python, "-s", "-B", beside, *(f"{key}={value}" for key, value in options.items())], env)
 
     def gap(self):
         """Longest time in us for which its second thread got neither processor nor interpreter; starts anew."""
