@@ -141,6 +141,8 @@ unit_helpers := $(filter-out $(wildcard tests/unit/test-*.c),$(sort $(wildcard t
 fuzzers := $(patsubst tests/fuzz/%.c,$O/%,$(sort $(wildcard tests/fuzz/fuzz-*.c)))
 victims := $(patsubst tests/victims/%.c,$O/victims/%,$(sort $(wildcard tests/victims/*.c)))
 benches := $(patsubst tests/bench/%.c,$O/bench/%,$(sort $(wildcard tests/bench/*.c)))
+# Test programs made of what the worker is made of, one from each of these folders.
+drivers := $(addprefix $O/,hammer frames)
 # What runs in machines with other kernels: one program each, without libraries.
 # One of them tries our own library, which can't be linked so when sanitizers watch it.
 vm_sense := events
@@ -180,14 +182,14 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOC
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak million \
 	fault-check fuzz lint format gen gen-check docs fault-matrix coverage demo bench deb deb-check kmod dkms-tree \
 	dkms-untree vm vm-tests vm-debug vm-bench vm-systemd setup-build setup-check setup-gen setup-vm setup-demo \
 	setup-bench setup-docs setup-deb setup-picture install uninstall clean help bench-report setup-report FORCE
 
 all: $(programs) ## build the programs (default)
 
-tests: all $(unit_tests) $(replays:%=$O/tests/fuzz-%) $(victims) $(benches) $(vm_tests) ## build unit tests, test targets and bench targets
+tests: all $(unit_tests) $(replays:%=$O/tests/fuzz-%) $(victims) $(benches) $(drivers) $(vm_tests) ## build unit tests, test targets and bench targets
 
 fuzzers: $(if $(filter 1,$(FUZZ)),$(fuzzers)) ## build the fuzzers, into build/fuzz
 	$(if $(filter 1,$(FUZZ)),@:,@$(MAKE) --no-print-directory FUZZ=1 fuzzers)
@@ -243,6 +245,15 @@ hostile: setup-check ## targets that lie, hang, storm and strike back; RECLAIM_T
 HOURS ?= 0
 soak: setup-check ## the long torture, 10,000 trims for each kind of target, and the long hostile ones; HOURS=N: again and again
 	@RECLAIM_SOAK_HOURS='$(HOURS)' scripts/check soak
+
+# A record of less than all of it is not one for the documentation.
+INJECTIONS ?= 1000000
+KILLS ?= 20000
+STOPS ?= 10000
+RECORD ?= $(if $(filter 1000000-20000-10000,$(INJECTIONS)-$(KILLS)-$(STOPS)),Documentation,build/check)/soak.rst
+million: setup-check ## a million injections, 20,000 kills, 10,000 stacks compared with gdb's; writes Documentation/soak.rst
+	@RECLAIM_INJECTIONS='$(INJECTIONS)' RECLAIM_KILLS='$(KILLS)' RECLAIM_STOPS='$(STOPS)' RECLAIM_RECORD='$(RECORD)' \
+		scripts/check million
 
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
@@ -359,6 +370,15 @@ $O/tests/fault/%.o: tests/fault/%.c $O/.flags
 	$(call say,CC)
 	$(Q)$(CC) $(all_cppflags) $(all_cflags) -MMD -MP -c -o $@ $<
 
+define driver_object
+$O/tests/$1/%.o: tests/$1/%.c $O/.flags
+	@mkdir -p $$(@D)
+	$$(call say,CC)
+	$$(Q)$$(CC) $$(all_cppflags) -Itests/$1 $$(all_cflags) -MMD -MP -c -o $$@ $$<
+$O/$1: $(patsubst %.c,$O/%.o,$(sort $(wildcard tests/$1/*.c)))
+endef
+$(foreach d,$(notdir $(drivers)),$(eval $(call driver_object,$d)))
+
 $O/tests/fuzz/%.o: tests/fuzz/%.c $O/.flags
 	@mkdir -p $(@D)
 	$(call say,CC)
@@ -394,6 +414,10 @@ $O/reclaim-worker: $O/daemon/worker/main.o $(call room_libs,$(worker_rooms)) $(i
 	$(call say,LINK)
 	$(Q)$(if $(worker_static),$(CC) $(all_cflags) $(worker_ldflags) -o $@ $^ $(worker_static) 2>/dev/null ||) \
 		$(CC) $(all_cflags) $(worker_ldflags) -o $@ $^ $(worker_libs)
+
+$(drivers): $(call room_libs,$(worker_rooms))
+	$(call say,LINK)
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -o $@ $(filter %.o,$^) $(filter %.a,$^) $(worker_libs)
 
 # A source may name more to link in a comment in its first lines: /* LDLIBS: -lfoo */
 ldlibs_of = $(shell sed -n '1,5s,^/\* LDLIBS: \(.*\) \*/$$,\1,p' $1)
@@ -471,4 +495,4 @@ $(units): $O/units/%: daemon/units/%.in $O/.folders
 $O/.folders: FORCE
 	$(call stamp,$(SBINDIR) $(LIBEXECDIR) $(DOCDIR))
 
--include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fault/*.d $O/tests/coverage/*.d $O/tests/fuzz/*.d $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
+-include $(wildcard $O/daemon/*.d $O/daemon/*/*.d $O/daemon/*/*/*.d $O/tests/unit/*.d $O/tests/fault/*.d $O/tests/coverage/*.d $O/tests/fuzz/*.d $(drivers:$O/%=$O/tests/%/*.d) $O/victims/*.d $O/bench/*.d $O/vm/*.d $O/vm/lib/*.d)
