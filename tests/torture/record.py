@@ -1,0 +1,263 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes what came of one or more runs of million.py as a page of the documentation.
+
+usage: tests/torture/record.py FILE build/check/million-SEED.json..."""
+
+import datetime
+import json
+import os
+import platform
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+import judge  # noqa: E402
+
+PAGE = """.. SPDX-License-Identifier: GPL-2.0-or-later
+
+====================
+The record of a soak
+====================
+
+Written by ``make million`` (``tests/torture/million.py``, ``record.py``), not by hand.
+
+**{injections:,} injections, {kills:,} kills, {stops:,} stops.** {verdict}
+
+.. contents::
+   :local:
+   :depth: 1
+
+What was counted, and what judged
+=================================
+
+An *injection* is a chain of signal frames that a thread of the target has entered and come back from: found,
+proven, stopped, checked, committed, waited for, put back. ``build/hammer`` does that again and again in one process,
+with the worker's own code and its sandboxed reader; only the worker's start is saved. A purge or a collection counts
+for each of its rounds. *Refused* is what ended with a reason and without an injection, mostly since no thread was at
+a safe point in time; *left* are calls that had not come back at their deadline and ended by themselves. Pauses of
+random length lie between.
+
+After each one: the target's first thread is neither traced nor stopped, and its own account of itself is without
+complaint. After each 32: the same of all its threads, and their signal masks are as before. After each 256: all its
+threads go on counting. At its end it must be what it was (threads, masks, pending signals, handlers, mappings), check
+everything once more and end with 0. What the programs check by themselves:
+
+* ``single``, ``heap3``, ``purge_heap``, ``bloat``: every live block has contents that follow from its number or seed,
+  from its first byte to its last. Each is compared whole when it is replaced, and those that remain at the end: a
+  byte that changed in between can't be overlooked.
+* ``regs``: all general, vector and x87 registers, flags, red zone, results and durations of system calls.
+* ``targets``, ``sleepers``, ``purge_heap``: results, ``errno``, alternate stack, signal mask, name of each thread.
+* ``python``, ``server``: objects whose contents follow from a number; answers with checksums, all of them compared.
+* everywhere: EINTR where there may be none, that is, where no handler has run in the thread that got it.
+
+When and where
+==============
+
+{runs}
+
+{where}
+
+Injections
+==========
+
+{injection_table}
+
+Injections into sleeps
+======================
+
+One sleep in each of {sleeps} system calls, injected into for most of the time that it lasted. It must end as without
+us: result, ``errno``, never early. Where nothing was done, the thread sleeps in a call in which nobody is touched
+(safety.rst).
+
+{sleep_table}
+
+Kills
+=====
+
+The injector, its reader or both, by SIGKILL at a random moment of injections that follow each other without a pause;
+*at work*: in between the begin and the end of one. After each: not traced, not stopped, masks as before, all threads go
+on. *EINTR*: in calls that the kernel itself never restarts, when the injector dies between the stop and its first
+change, which nobody can mend (safety.rst); in all other programs one would be a failure.
+
+{kill_table}
+
+Our unwinder and gdb's
+======================
+
+The process stopped by gdb at random moments, the stacks of all its threads as gdb walks them and as
+``inspect/unwind.c`` does, compared frame by frame: program counter, stack pointer, whether it is a signal's. *Same*:
+to the outermost frame. *Given up*: the same up to where the call frame information of files ends (the kernel's vDSO
+is none); gdb goes on, ours refuses. *Beyond*: the same up to where gdb stops. None differed.
+
+{stop_table}
+"""
+
+
+class Result:
+    def __init__(self, kind, name, program, seed):
+        self.kind, self.name, self.program, self.seed = kind, name, program, seed
+        self.doc, self.seconds = {}, 0.0
+
+    def line(self):
+        """The verdict on one line."""
+        d = self.doc
+        parts = [f"{d[k]} {k}" for k in ("calls", "refused", "timeout", "kills", "kills_at_work", "eintr", "stops",
+                                         "stacks", "same", "shorter", "longer") if d.get(k)]
+        if d.get("stop_us_max"):
+            parts.append(f"longest stop {d['stop_us_max']} us")
+        return f"{self.kind}, {self.name}: {', '.join([*parts, f'{self.seconds:.0f} s'])}, seed {self.seed}"
+
+
+def table(head, rows, widths):
+    out = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    for row in [head, *rows]:
+        out += [f"   {'*' if not i else ' '} - {cell}" for i, cell in enumerate(row)]
+    return "\n".join(out)
+
+
+def number(n):
+    return f"{n:,}"
+
+
+def injection_rows(results):
+    for r in results:
+        d = r.doc
+        yield [r.name, f"``{r.program}``", number(d["calls"]), f"{number(d['purge'])}, {number(d['collect'])}",
+               f"{number(d['refused'])}, {number(d['timeout'])}",
+               f"{d['stop_us_mean']}, {d['stop_us_max'] / 1000:.0f} ms", f"{r.seconds:.0f}", r.seed]
+
+
+def kill_rows(results):
+    for r in results:
+        d = r.doc
+        yield [r.name, f"``{r.program}``", number(d["kills"]),
+               " + ".join(number(d[f"kills_{who}"]) for who in ("injector", "reader", "both")),
+               number(d["kills_at_work"]), number(d["calls"]), number(d["eintr"]), f"{r.seconds:.0f}", r.seed]
+
+
+def stop_rows(results):
+    for r in results:
+        d = r.doc
+        yield [r.name, f"``{r.program}``", *(number(d[k]) for k in (
+            "stops", "stacks", "frames", "signals", "same", "shorter", "longer")), r.seed]
+
+
+def output(*argv):
+    try:
+        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=judge.TOP,
+                              check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def version(text):
+    found = re.search(r"\d+\.[\d.]*\d", text)
+    return found[0] if found else "unknown"
+
+
+def where(runs):
+    """The machine and what ran on it: versions, nobody's names. Of our sources the content's own name."""
+    trees = {output("git", "rev-parse", "--short=16", f"{r['commit']}:daemon") or "unknown" for r in runs}
+    loads = ", ".join(f"{r['load'][0]:.1f}" for r in runs)
+    return table(["what", "which"], [
+        ["reclaim", f"{version(output(judge.CTL, '--version'))}, git tree of ``daemon/``: {', '.join(sorted(trees))}"],
+        ["kernel", f"Linux {version(platform.release())}, {platform.machine()}"],
+        ["processors", f"{os.cpu_count()}, shared with other work; load at the end: {loads}"],
+        ["C library", f"glibc {platform.libc_ver()[1]}"],
+        ["compiler", f"gcc {version(output('gcc', '-dumpfullversion'))}"],
+        ["Python", version(output(judge.PYTHON, "--version"))],
+        ["gdb", version(output("gdb", "--version").partition("\n")[0].rpartition(" ")[2])],
+    ], [20, 80])
+
+
+def run_rows(runs):
+    for r in runs:
+        yield [f"{stamp(r['began'])} to {stamp(r['ended'])} UTC", f"{(r['ended'] - r['began']) / 60:.0f}",
+               ", ".join(f"{r[k]:,} {k}" for k in ("injections", "kills", "stops") if r[k]), r["jobs"], r["seed"]]
+
+
+def stamp(seconds):
+    return datetime.datetime.fromtimestamp(seconds, datetime.timezone.utc).strftime("%Y-%m-%d %H:%M")
+
+
+def shortcomings(runs, reached):
+    """What this record lacks, as sentences."""
+    out = [f"{r['cut']}." for r in runs if r["cut"]]
+    failed = sum(r["failed"] for r in runs)
+    if failed:
+        out.append(f"{failed} cases failed and are not in the tables.")
+    for kind, n in reached.items():
+        wanted = sum(r[kind] for r in runs)
+        if n < wanted:
+            out.append(f"{n:,} of {wanted:,} {kind} were reached.")
+    return out
+
+
+def verdict(lacks):
+    if lacks:
+        return f"**Incomplete**: {' '.join(lacks)}"
+    return ("No target died, hung, was damaged, was left traced,\nstopped or deaf to signals, and none has a mapping "
+            "that it had not made by itself; no call returned EINTR but\nthose under *Kills*.")
+
+
+def commit():
+    return output("git", "rev-parse", "--short=12", "HEAD") or "unknown"
+
+
+def save(results, about):
+    """Keeps a run for a page that is made later; its path."""
+    path = judge.BUILD / "check" / f"million-{about['seed']}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {**about, "ended": time.time(), "load": os.getloadavg()}
+    path.write_text(json.dumps({"about": about, "results": [vars(r) for r in results]}, default=str), encoding="utf-8")
+    return path
+
+
+def load(paths):
+    """(what is known of each run, all results by their kind)"""
+    runs, by = [], {kind: [] for kind in ("injections", "sleeps", "kills", "stops")}
+    for path in paths:
+        doc = json.loads(Path(path).read_text(encoding="utf-8"))
+        runs.append(doc["about"])
+        for fields in doc["results"]:
+            r = Result(fields["kind"], fields["name"], fields["program"], fields["seed"])
+            r.doc, r.seconds = fields["doc"], fields["seconds"]
+            by[r.kind].append(r)
+    return runs, by
+
+
+def write(path, paths):
+    runs, by = load(paths)
+    reached = {"injections": sum(r.doc["calls"] for r in by["injections"] + by["sleeps"]),
+               "kills": sum(r.doc["kills"] for r in by["kills"]), "stops": sum(r.doc["stops"] for r in by["stops"])}
+    page = PAGE.format(
+        **reached, verdict=verdict(shortcomings(runs, reached)), where=where(runs), sleeps=len(by["sleeps"]),
+        runs=table(["when", "minutes", "asked for", "programs at a time", "seed"], run_rows(runs),
+                   [36, 10, 32, 10, 12]),
+        injection_table=table(["case", "program", "injections", "of them purge, collect", "refused, left",
+                               "stop: mean us, longest", "seconds", "seed"], injection_rows(by["injections"]),
+                              [26, 12, 11, 11, 12, 12, 8, 11]),
+        sleep_table=table(["call", "injections", "refused, left"], (
+            [f"``{r.name}``", number(r.doc["calls"]), f"{number(r.doc['refused'])}, {number(r.doc['timeout'])}"]
+            for r in by["sleeps"]), [50, 25, 25]),
+        kill_table=table(["case", "program", "kills", "injector + reader + both", "at work", "injections meanwhile",
+                          "EINTR", "seconds", "seed"], kill_rows(by["kills"]), [25, 11, 8, 16, 8, 11, 7, 8, 11]),
+        stop_table=table(["case", "program", "stops", "stacks", "frames", "with a signal's", "same", "given up",
+                          "beyond", "seed"], stop_rows(by["stops"]), [26, 11, 8, 9, 10, 9, 9, 8, 8, 11]))
+    path.write_text(page, encoding="utf-8")
+
+
+def main(argv):
+    if len(argv) < 2 or argv[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    write(Path(argv[0]), argv[1:])
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
