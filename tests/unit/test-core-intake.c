@@ -58,7 +58,8 @@ static int take(uint32_t flags, const struct explain_head *head, uint32_t n, uin
 	for (uint32_t first = 0; first < n && r == 0; first += each) {
 		const uint32_t some = MIN(n - first, each);
 
-		part = (struct explain_part){ .magic = EXPLAIN_MAGIC, .kind = EXPLAIN_CELLS, .first = first, .n = some };
+		part = (struct explain_part){ .magic = EXPLAIN_MAGIC, .kind = EXPLAIN_CELLS, .n = some };
+		part.first = first;
 		for (uint32_t i = 0; i < some; i++)
 			part.cells[i] = cell(first + i);
 		if (!first && spoil)
