@@ -23,6 +23,7 @@ Kill = namedtuple("Kill", "name program args kill delay_us share counted")
 
 PURGES = ["--purge-every=200"]
 PYTHON = ["--spin=0", "--nap=2", "--size=4000"]
+SIGNALS = "--itimer-us=1000"
 HEAP = ["--threads=2", "--blocks=800", "--throttle-us=20000"]
 
 CASES = [
@@ -40,7 +41,7 @@ CASES = [
     Case("children that come and go", "targets", ["--mode=forks"], 500, 0.02, []),
     Case("asyncio server under load", "server", [], 2000, 0.06, []),
     Case("heaps, sleepers of four kinds", "purge_heap", HEAP, 2000, 0.06, PURGES),
-    Case("the same, SIGALRM each ms, alternate stacks", "purge_heap", [*HEAP, "--itimer-us=1000", "--alt"], 2000, 0.02,
+    Case("the same, SIGALRM each ms, alternate stacks", "purge_heap", [*HEAP, SIGNALS, "--alt"], 2000, 0.02,
          PURGES),
     Case("the same, forks", "purge_heap", [*HEAP, "--storm=fork"], 2000, 0.01, PURGES),
     Case("the same, short-lived threads", "purge_heap", [*HEAP, "--storm=threads"], 2000, 0.01, PURGES),
@@ -177,7 +178,10 @@ def inject(drivers, case, count, seed, limit_ms):
         doc = hammer(drivers, r.victim.pid, [*r.page, f"--count={count}", f"--seed={seed}", f"--limit-ms={limit_ms}",
                                              f"--timeout-ms={case.timeout}", "--pause-us=100", *case.options],
                      limit_ms / 1000 + 2 * PATIENCE)
-        assert not r.eintr(), f"EINTR: {r.victim.note}"
+        doc["eintr"] = r.eintr()
+        # A signal of the program's own that comes while a chain has a thread's signals blocked makes the kernel wake
+        # another one for it (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
+        assert not doc["eintr"] or SIGNALS in case.args, f"EINTR: {r.victim.note}"
         doc["mappings"] = r.judge()
     return doc
 
