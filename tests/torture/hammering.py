@@ -180,7 +180,7 @@ def inject(drivers, case, count, seed, limit_ms):
                      limit_ms / 1000 + 2 * PATIENCE)
         doc["eintr"] = r.eintr()
         # A signal of the program's own that comes while a chain has a thread's signals blocked makes the kernel wake
-        # another one for it (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
+        # another one (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
         assert not doc["eintr"] or SIGNALS in case.args, f"EINTR: {r.victim.note}"
         doc["mappings"] = r.judge()
     return doc
