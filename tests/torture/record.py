@@ -118,9 +118,9 @@ class Result:
 
 
 def table(head, rows, widths):
-    out = [".. list-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
-    for row in [head, *rows]:
-        out += [f"   {'*' if not i else ' '} - {cell}" for i, cell in enumerate(row)]
+    """A line for each row: there are many."""
+    out = [".. csv-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    out += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]]
     return "\n".join(out)
 
 
