@@ -16,7 +16,8 @@ No figure here is typed by hand: it measures, writes ``Documentation/benchmarks/
 the rest of that. Contestants take turns in the same rounds, each measurement that changes a program has a
 fresh one, and after each it is checked that the program's data is as it was. Where others work on the same
 machine all are slower; what matters is how they compare. Who couldn't be measured is in the table, with
-the reason.
+the reason. Begun again, it keeps what it has measured of the same programs, so subjects may be of different
+hours: the last table has when, and how busy the machine was.
 
 *A thread stands still*: the program itself notes for how long one of its threads couldn't go on. That includes
 whoever else wanted the processor: so "nothing" has such a gap too.
