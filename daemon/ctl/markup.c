@@ -20,6 +20,9 @@ static const char *markup_entity(uint32_t code)
 		return "&quot;";
 	case '\'':
 		return "&#39;";
+	case 0xfffe:
+	case 0xffff: /* which XML forbids, also as numbers */
+		return "\xef\xbf\xbd";
 	default:
 		return text_is_plain(code) ? NULL : "\xef\xbf\xbd";
 	}

@@ -4,9 +4,12 @@
 #include <signal.h>
 #include <sys/resource.h>
 #include <sys/wait.h>
+#include <time.h>
 
 #include "base/text.h"
 #include "ctl/record.h"
+
+#define ENDING_TRIES 50
 
 uint64_t record_cpu_us(const struct rusage *ru)
 {
@@ -55,19 +58,23 @@ int record_command_start(const char *const *argv, pid_t *ret)
 	return 0;
 }
 
-uint64_t record_command_wait(pid_t pid, char *ret, size_t size)
+bool record_command_wait(pid_t pid, uint64_t *ret_cpu_us, char *ret, size_t size)
 {
+	const struct timespec pause = { .tv_nsec = 2000000 };
 	struct rusage ru = { 0 };
 	int status;
 	pid_t r;
 
 	ret[0] = '\0';
-	do
-		r = wait4(pid, &status, 0, &ru);
-	while (r < 0 && errno == EINTR);
+	/* Not for ever: what looks ended may be a first thread that has left the others alone. */
+	for (unsigned int i = 0; (r = wait4(pid, &status, WNOHANG, &ru)) == 0 && i < ENDING_TRIES; i++)
+		(void)nanosleep(&pause, NULL);
+	if (r == 0)
+		return false;
 	if (r == pid && WIFEXITED(status))
 		text_format(ret, size, "status %d", WEXITSTATUS(status));
 	else if (r == pid && WIFSIGNALED(status))
 		text_format(ret, size, "killed by signal %d", WTERMSIG(status));
-	return record_cpu_us(&ru);
+	*ret_cpu_us = record_cpu_us(&ru);
+	return true;
 }

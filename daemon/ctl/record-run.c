@@ -79,10 +79,8 @@ static void put_exit(struct recorder *r, struct record_target *t)
 {
 	char words[64] = "";
 
-	if (t->about.pid == r->command) {
-		r->command_us = record_command_wait(r->command, words, sizeof(words));
+	if (t->about.pid == r->command && record_command_wait(r->command, &r->command_us, words, sizeof(words)))
 		r->command = 0;
-	}
 	put_event(r, t, RECORDING_EXIT, 0, words);
 	t->gone = true;
 	r->alive--;
@@ -119,7 +117,7 @@ static void sample(struct recorder *r, struct record_target *t, bool may_look)
 	if (e == 0 && !b.sample.looked && record_marks_moved(&t->marks, &b.sample, r->mark) &&
 	    record_budget_allows(&r->budget, now_us(), true))
 		e = look(r, t, &b.sample);
-	if (e == -ESRCH) {
+	if (e == -ESRCH && !record_target_lives(t)) {
 		put_exit(r, t);
 		return;
 	}
@@ -289,7 +287,7 @@ static int create_file(struct recorder *r)
 /* After the file, so that nothing is started in vain. */
 static int start_command(struct recorder *r, const char *const *args)
 {
-	char shown[160], how[64];
+	char shown[160], how[64], why[256];
 	int e = record_command_start(args, &r->command), status;
 
 	escape_text(args[0], shown, sizeof(shown));
@@ -297,15 +295,16 @@ static int start_command(struct recorder *r, const char *const *args)
 		recording_discard(&r->w);
 		return ctl_fail(r->ctl, CTL_FAILED, "record: failed to run %s: %s", shown, strerror(-e));
 	}
-	e = record_target_open(r->ctl, r->command, &r->t[0], how, sizeof(how));
-	if (e == -ESRCH) {
-		(void)record_command_wait(r->command, how, sizeof(how));
+	e = record_target_open(r->ctl, r->command, &r->t[0], why, sizeof(why));
+	if (e == -ESRCH && record_command_wait(r->command, &r->command_us, how, sizeof(how))) {
 		recording_discard(&r->w);
 		return ctl_fail(r->ctl, CTL_FAILED, "record: %s has ended at once: %s", shown, how);
 	}
-	status = open_target(r, e, r->command, how);
-	if (status != CTL_DONE)
+	status = open_target(r, e, r->command, why);
+	if (status != CTL_DONE) {
 		recording_discard(&r->w);
+		ctl_diag("record: the command (pid %d) runs on", r->command);
+	}
 	return status;
 }
 
@@ -384,12 +383,12 @@ static int finish(struct recorder *r, uint64_t cpu_before)
 		fputs("\r\033[K", stderr);
 	r->cost_us = cpu_us(r) - cpu_before;
 	r->error = r->error ? r->error : e;
+	if (r->command)
+		ctl_diag("record: the command (pid %d) runs on", r->command);
 	if (r->error)
 		return ctl_fail(r->ctl, CTL_FAILED, "record: %s: %s; what was recorded before can be read",
 				escape_text(r->path, shown, sizeof(shown)), strerror(-r->error));
 	status = judge(r);
-	if (r->command)
-		ctl_diag("record: the command (pid %d) runs on", r->command);
 	return ctl_output_done(status, show_result(r, end.at_us, size));
 }
 

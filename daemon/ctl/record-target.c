@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 #include <errno.h>
+#include <poll.h>
 #include <string.h>
 
 #include "base/procfs.h"
@@ -83,6 +84,14 @@ static bool is_it(const struct record_target *t, const struct proc *p)
 	return p->start_time == t->about.start_time && p->state != 'Z' && p->state != 'X';
 }
 
+/* Its first thread may have ended before the others, and /proc may be hidden from us. */
+bool record_target_lives(const struct record_target *t)
+{
+	struct pollfd pfd = { .fd = t->pidfd, .events = POLLIN };
+
+	return t->pidfd >= 0 && poll(&pfd, 1, 0) == 0;
+}
+
 int record_target_count(const struct ctl *ctl, struct record_target *t, struct recording_sample *ret)
 {
 	_cleanup_(proc_done) struct proc p = { .pid = 0 };
@@ -156,11 +165,9 @@ bool record_target_exec(const struct ctl *ctl, struct record_target *t)
 	bool other;
 
 	read_exe(t->dir, exe, sizeof(exe));
-	/* Exec gives it another stack at another place; where that is hidden, another program is seen at least. */
-	if (stack && t->start_stack)
-		other = stack != t->start_stack;
-	else
-		other = *exe && *t->about.exe && strcmp(exe, t->about.exe) != 0;
+	/* Exec gives it another stack at another place; where that is hidden or isn't random, there is its file. */
+	other = (stack && t->start_stack && stack != t->start_stack) ||
+		(*exe && *t->about.exe && strcmp(exe, t->about.exe) != 0);
 	if (stack)
 		t->start_stack = stack;
 	if (*exe)

@@ -58,6 +58,7 @@ struct record_target {
 int record_target_open(const struct ctl *ctl, pid_t pid, struct record_target *ret, char *why, size_t size)
 	__must_check; /* 0; -ESRCH; -ENOTSUP: a kernel thread; -errno; one line in @why */
 void record_target_close(struct record_target *t);
+bool record_target_lives(const struct record_target *t); /* as far as that can be told */
 /* What the kernel counts anyway. 0, or -ESRCH when it has exited; -errno. */
 int record_target_count(const struct ctl *ctl, struct record_target *t, struct recording_sample *ret) __must_check;
 /* All layers, as explain sees them; the counted figures alone where that fails this time. 0, -ESRCH, -errno. */
@@ -84,8 +85,11 @@ int record_daemon_fd(const struct record_daemon *d); /* -1: none */
 
 /* 0 when it runs; -errno of starting it. */
 int record_command_start(const char *const *argv, pid_t *ret) __must_check;
-/* How it ended, in words; "" when it isn't known. Returns what it has used of the CPUs, with its own children. */
-uint64_t record_command_wait(pid_t pid, char *ret, size_t size);
+/*
+ * false: it hasn't ended within a tenth of a second. How it did, in words; "" when that isn't known; and what it has
+ * used of the CPUs, with its own children.
+ */
+bool record_command_wait(pid_t pid, uint64_t *ret_cpu_us, char *ret, size_t size);
 uint64_t record_cpu_us(const struct rusage *ru);
 
 /* ---- all of it (record-run.c) ---- */

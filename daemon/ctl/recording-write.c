@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <string.h>
+#include <sys/file.h>
 #include <sys/stat.h>
 
 #include "base/clock.h"
@@ -119,22 +120,32 @@ void recording_encode_head(const struct recording_head *h, unsigned char *buf)
 
 /* ---- the file ---- */
 
-static bool is_recording(int dir, const char *name)
+/* 0; -ENOENT: nothing is there; -EBUSY: somebody is writing it; -EEXIST: it is something else. */
+static int check_old(int dir, const char *name)
 {
 	_cleanup_close_ int fd = openat(dir, name, O_RDONLY | O_NOFOLLOW | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 	char magic[8];
 	struct stat st;
 
-	return fd >= 0 && fstat(fd, &st) == 0 && S_ISREG(st.st_mode) &&
-	       (st.st_size == 0 || (read(fd, magic, sizeof(magic)) == sizeof(magic) &&
-				    memcmp(magic, RECORDING_MAGIC, sizeof(magic)) == 0));
+	if (fd < 0)
+		return errno == ENOENT ? -ENOENT : -EEXIST;
+	if (fstat(fd, &st) < 0 || !S_ISREG(st.st_mode))
+		return -EEXIST;
+	if (st.st_size &&
+	    (read(fd, magic, sizeof(magic)) != sizeof(magic) || memcmp(magic, RECORDING_MAGIC, sizeof(magic)) != 0))
+		return -EEXIST;
+	return flock(fd, LOCK_SH | LOCK_NB) < 0 && errno == EWOULDBLOCK ? -EBUSY : 0;
 }
 
 static int open_new(const struct recording_writer *w)
 {
 	int fd = openat(w->dir, w->name, O_RDWR | O_CREAT | O_EXCL | O_APPEND | O_NOFOLLOW | O_CLOEXEC, 0600);
 
-	return fd < 0 ? -errno : fd;
+	if (fd < 0)
+		return -errno;
+	/* Who finds it later sees that it is being written. Some file systems have no locks. */
+	(void)!flock(fd, LOCK_EX | LOCK_NB);
+	return fd;
 }
 
 static int create(const char *path, struct recording_writer *w)
@@ -142,6 +153,7 @@ static int create(const char *path, struct recording_writer *w)
 	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
 	_cleanup_free_ char *folder = slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
 	_cleanup_free_ char *old = NULL;
+	int r;
 
 	w->name = strdup(base);
 	if (!folder || !w->name || asprintf(&old, "%s.old", base) < 0)
@@ -154,8 +166,12 @@ static int create(const char *path, struct recording_writer *w)
 	w->fd = open_new(w);
 	if (w->fd != -EEXIST)
 		return w->fd;
-	if (!is_recording(w->dir, base))
-		return -EEXIST;
+	r = check_old(w->dir, base);
+	if (r < 0 && r != -ENOENT)
+		return r;
+	r = check_old(w->dir, old);
+	if (r < 0 && r != -ENOENT)
+		return r == -EEXIST ? -ENOTEMPTY : r;
 	if (renameat(w->dir, base, w->dir, old) < 0)
 		return -errno;
 	w->old = TAKE_PTR(old);
@@ -198,8 +214,11 @@ int recording_create(const char *path, const struct recording_head *h, struct re
 	if (r >= 0)
 		r = write_all(&w, head, sizeof(head));
 	if (r < 0) {
-		text_format(why, size, "%s: %s", escape_text(path, shown, sizeof(shown)),
-			    r == -EEXIST ? "something is there that isn't a recording: left alone" : strerror(-r));
+		text_format(why, size, "%s%s: %s", escape_text(path, shown, sizeof(shown)),
+			    r == -ENOTEMPTY ? ".old" : "",
+			    r == -EEXIST || r == -ENOTEMPTY ? "something is there that isn't a recording: left alone" :
+			    r == -EBUSY			    ? "it is being recorded into" :
+							      strerror(-r));
 		recording_discard(&w);
 		return r;
 	}

@@ -131,8 +131,9 @@ struct recording_writer {
 	}
 
 /*
- * For its owner alone. A recording that is there already is kept as "PATH.old"; anything else that is there is
- * left alone. 0, or -errno (-EEXIST: such a thing) with one line in @why. The caller calls recording_close().
+ * For its owner alone. A recording that is there already is kept as "PATH.old"; anything else that is there, at
+ * either name, is left alone, and so is one that is still being written. 0, or -errno
+ * (-EEXIST, -ENOTEMPTY, -EBUSY: such a thing) with one line in @why. The caller calls recording_close().
  */
 int recording_create(const char *path, const struct recording_head *h, struct recording_writer *ret, char *why,
 		     size_t size) __must_check;

@@ -67,6 +67,21 @@ static int write_file(const char *path, const struct report *r, int (*draw)(FILE
 	return e;
 }
 
+/* A page in the place of what it was made of, or of the other one, is a slip. */
+static const char *find_conflict(const struct report_opts *o, FILE *f)
+{
+	const char *const files[] = { o->html, o->svg };
+	struct stat in, out;
+
+	if (o->html && o->svg && !strcmp(o->html, o->svg))
+		return "--html and --svg are two files";
+	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
+		if (files[i] && fstat(fileno(f), &in) == 0 && stat(files[i], &out) == 0 && in.st_dev == out.st_dev &&
+		    in.st_ino == out.st_ino)
+			return "the page would replace the recording; name another file";
+	return NULL;
+}
+
 static int show(struct ctl *ctl, const struct report_opts *o, const struct report *r, FILE *f)
 {
 	char why[700];
@@ -107,8 +122,13 @@ static int run_report(struct ctl *ctl, const void *opts, const char *const *args
 	_cleanup_(report_done) struct report r = { .path = NULL };
 	const char *path = nargs ? args[0] : RECORD_FILE;
 	_cleanup_fclose_ FILE *f = NULL;
+	const char *conflict = NULL;
 	int e = open_file(path, &f), status;
 
+	if (e == 0)
+		conflict = find_conflict(opts, f);
+	if (conflict)
+		return ctl_fail(ctl, CTL_USAGE, "report: %s", conflict);
 	if (e == 0)
 		e = report_read(f, path, &r);
 	if (e < 0)

@@ -67,6 +67,14 @@ struct inject_times {
  */
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret) __must_check;
 
+/*
+ * A thread that did not stop in time stops as soon as it can, and then only the
+ * end of this process frees it. So from then on nothing is to be done but to end:
+ * inject_pick() says -ETIMEDOUT.
+ */
+bool inject_is_late(void);
+void inject_note_late(void);
+
 void inject_where(const struct inject *inj, struct inject_stop *ret);
 
 /*

@@ -104,10 +104,12 @@ static void lease_release(struct lease *l)
 	 * -ETIMEDOUT: the stop will come, and then only our end frees it. The
 	 * guard sees to that, unless the caller is about to end anyway.
 	 */
-	if (r == -ETIMEDOUT)
+	if (r == -ETIMEDOUT) {
 		l->guard.open = false;
-	else
+		inject_note_late();
+	} else {
 		guard_close(&l->guard);
+	}
 	inj->state = INJECT_RELEASED;
 }
 

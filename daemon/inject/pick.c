@@ -309,7 +309,7 @@ int inject_pick(const struct inject_target *target, const struct inject_prover *
 	int r;
 
 	for (;;) {
-		r = pick_list(&p);
+		r = inject_is_late() ? -ETIMEDOUT : pick_list(&p);
 		if (r < 0)
 			return r;
 		r = search->which == INJECT_RUNNING ? -EAGAIN : pick_try_all(&p, p.sleeping, p.nsleeping);

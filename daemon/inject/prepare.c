@@ -190,14 +190,15 @@ static int prepare_read_status(const struct inject *inj, struct pstatus *ret)
 int inject_prepare(struct inject *inj, const struct inject_check *check, struct pstatus *ret_status,
 		   const char **ret_why)
 {
-	struct pstatus st;
+	struct pstatus st = { .state = 0 };
 	int r;
 
 	if (inj->state != INJECT_STOPPED || !arch_regs_sane(&inj->regs))
 		return -EINVAL;
 	r = prepare_read_status(inj, &st);
-	if (r == 0)
-		r = prepare_check_code(inj, check);
+	if (r)
+		return r;
+	r = prepare_check_code(inj, check);
 	if (r < 0)
 		return r;
 	/* Inside a system call a thread is in no restartable sequence: they forbid system calls. */

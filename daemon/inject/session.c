@@ -53,6 +53,19 @@ int inject_open_thread(const struct inject_target *target, pid_t tid)
 	return openat(target->piddir, path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 }
 
+/* Set once in a process: see inject_is_late(). */
+static bool late;
+
+void inject_note_late(void)
+{
+	late = true;
+}
+
+bool inject_is_late(void)
+{
+	return late;
+}
+
 /* The thread must be one of the process that we looked at: the directory fd is of that process. */
 static int inject_is_member(const struct inject_target *target, pid_t tid)
 {
@@ -71,7 +84,7 @@ static int inject_why_not(const struct inject_target *target, pid_t tid)
 		return -ESRCH;
 	/* By ourselves, in vain: it never came to a stop, and is let go when we end. */
 	if (st.tracer == getpid())
-		return -ESRCH;
+		return -ETIMEDOUT;
 	return st.tracer ? -EALREADY : -EPERM;
 }
 
@@ -243,6 +256,8 @@ void inject_close(struct inject *inj)
 		 * process ends the kernel detaches and forgets the request to stop
 		 * (__ptrace_unlink).
 		 */
+		inject_note_late();
+		break;
 	case INJECT_RELEASED:
 		break;
 	}

@@ -213,6 +213,15 @@ int cells_resident(struct cells *c, enum cells_owner owner, struct remote *mem, 
 	return 0;
 }
 
+void cells_drop(struct cells *c, enum cells_owner owner)
+{
+	/* They stay in the table, which others lie behind; what has nothing in it is left out at the end. */
+	for (size_t i = 0; i < c->room; i++)
+		if (c->v[i].owner == owner)
+			for (size_t k = 0; k < CELLS_KINDS; k++)
+				c->v[i].bytes[k] = 0;
+}
+
 static int cells_compare(const void *a, const void *b)
 {
 	const struct cells_one *x = a, *y = b;

@@ -62,6 +62,9 @@ void cells_live(struct cells *c, enum cells_owner owner, uint64_t addr, uint32_t
 /* Which pages of [lo, hi) are there. Where nothing was added, nothing is noted. 0 or as remote_pages(). */
 int cells_resident(struct cells *c, enum cells_owner owner, struct remote *mem, uint64_t lo, uint64_t hi) __must_check;
 
+/* What was told of @owner's is not to be believed. */
+void cells_drop(struct cells *c, enum cells_owner owner);
+
 /* Puts them in order: the first @n of v, none without anything in it. 0, or the error of any step before. */
 int cells_finish(struct cells *c) __must_check;
 

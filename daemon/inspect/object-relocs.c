@@ -165,7 +165,7 @@ static int object_relocs(const struct object *o, uint32_t type, bool relr, objec
 		errno = 0;
 		data = elf_rawdata(scn, NULL);
 		if (!data || !data->d_buf) {
-			(void)trouble_note(errno, 0);
+			trouble_see(errno);
 			continue;
 		}
 		r = sh.sh_type == SHT_RELR ? relr_walk(&w, data) : relocs_rela(data, type, visit, ctx);

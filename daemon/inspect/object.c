@@ -37,7 +37,7 @@ int object_open(int fd, struct object *ret)
 	if (elf_kind(o.elf) != ELF_K_ELF || !gelf_getehdr(o.elf, &o.ehdr) || gelf_getclass(o.elf) != ELFCLASS64 ||
 	    o.ehdr.e_machine != EM_X86_64 || elf_getphdrnum(o.elf, &o.nphdr) < 0 || o.nphdr > PHDRS_MAX ||
 	    elf_getshdrnum(o.elf, &nshdr) < 0 || nshdr > SHDRS_MAX) {
-		(void)trouble_note(errno, 0);
+		trouble_see(errno);
 		object_close(&o);
 		return -ENOEXEC;
 	}
@@ -69,7 +69,7 @@ Dwarf_CFI *object_cfi(struct object *o)
 	if (!o->cfi_tried)
 		o->cfi = dwarf_getcfi_elf(o->elf);
 	if (!o->cfi_tried && !o->cfi)
-		(void)trouble_note(errno, 0);
+		trouble_see(errno);
 	o->cfi_tried = true;
 	return o->cfi;
 }
@@ -174,7 +174,7 @@ static Elf_Scn *object_section(const struct object *o, Elf_Scn *scn, uint32_t ty
 	while ((scn = elf_nextscn(o->elf, scn)) != NULL)
 		if (gelf_getshdr(scn, ret) && ret->sh_type == type)
 			return scn;
-	(void)trouble_note(errno, 0);
+	trouble_see(errno);
 	return NULL;
 }
 
@@ -186,7 +186,7 @@ static const Elf_Data *object_data_of(Elf_Scn *scn)
 	errno = 0;
 	data = scn ? elf_getdata(scn, NULL) : NULL;
 	if (!data)
-		(void)trouble_note(errno, 0);
+		trouble_see(errno);
 	return data;
 }
 

@@ -5,7 +5,7 @@
 
 static int trouble_first;
 
-int trouble_note(int error, int r)
+void trouble_see(int error)
 {
 	switch (error) {
 	case ENOMEM:
@@ -16,7 +16,6 @@ int trouble_note(int error, int r)
 		if (!trouble_first)
 			trouble_first = -error;
 	}
-	return r;
 }
 
 int trouble(void)

@@ -9,11 +9,18 @@
 #define RECLAIM_INSPECT_TROUBLE_H
 
 /*
- * Something has failed with @error: is that ours? Passes @r on. libelf has no
- * error numbers of its own to ask for, but leaves those of malloc() and read();
- * errno is to be 0 before it is called.
+ * Something has failed with @error: is that ours? libelf has no error numbers of
+ * its own to ask for, but leaves those of malloc() and read(); errno is to be 0
+ * before it is called.
  */
-int trouble_note(int error, int r);
+void trouble_see(int error);
+
+/* The same, and passes @r on. */
+static inline int trouble_note(int error, int r)
+{
+	trouble_see(error);
+	return r;
+}
 
 /* The first failure, -errno; 0: none so far. */
 int trouble(void);

@@ -166,9 +166,13 @@ bool advise_settle(const struct remedy_site *site, bool by_ages_only, struct rem
 /* Does the memory still exist that was looked at? After an exec the same addresses are another program's. */
 static const char *still_fits(const struct advising *ad)
 {
-	if (procfs_still_mapped(ad->maps_fd) < 0)
-		return "it exited or ran another program meanwhile";
-	return woken_up(ad->site);
+	static const char gone[] = "it exited or ran another program meanwhile";
+
+	if (procfs_still_mapped(ad->maps_fd) == 0)
+		return woken_up(ad->site);
+	/* What it has now is no measure of what was given back. */
+	result_set(ad->ret, REMEDY_GONE, "%s", gone);
+	return gone;
 }
 
 /* 0, or -errno of what can't become better. */

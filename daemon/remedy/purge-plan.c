@@ -83,7 +83,7 @@ static bool purge_plan_glibc(struct remedy_facts *facts, struct purge_side *side
 	}
 	r = purge_glibc_init(&side->glibc, facts->target, a, why, sizeof(why));
 	if (r < 0) {
-		(void)trouble_note(-r, 0);
+		trouble_see(-r);
 		text_format(ret->reason, sizeof(ret->reason), "its malloc can't be read: %s", why);
 		return false;
 	}
@@ -94,7 +94,7 @@ static bool purge_plan_glibc(struct remedy_facts *facts, struct purge_side *side
 	}
 	r = purge_predict_glibc(&side->glibc, facts->looks, ret);
 	if (r < 0) {
-		(void)trouble_note(-r, 0);
+		trouble_see(-r);
 		text_format(ret->reason, sizeof(ret->reason), "its malloc could not be told: it keeps changing");
 		return false;
 	}
@@ -145,7 +145,7 @@ void purge_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 	struct purge_side *side;
 
 	if (purge_side_get(facts, &side) < 0) {
-		(void)trouble_note(ENOMEM, 0);
+		trouble_see(ENOMEM);
 		text_format(ret->reason, sizeof(ret->reason), "out of memory");
 		return;
 	}

@@ -266,6 +266,8 @@ static enum purge_step purge_judge(struct purge_run *run, bool gil, int r)
 {
 	const struct timespec pause = { .tv_nsec = PURGE_PAUSE_NS };
 
+	if (r < 0 && inject_is_late())
+		return PURGE_END;
 	switch (r) {
 	case 0:
 		run->failures = 0;

@@ -29,7 +29,7 @@ int remedy_python_find(struct remedy_facts *facts, struct cpython **ret, const c
 		}
 		in->error = cpython_locate(facts->target, &in->python, in->why);
 		if (in->error < 0)
-			(void)trouble_note(-in->error, 0);
+			trouble_see(-in->error);
 		if (in->error < 0 && !*in->why)
 			text_format(in->why, sizeof(in->why), "its interpreter can't be read: %s",
 				    strerror(-in->error));

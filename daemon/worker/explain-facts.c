@@ -226,6 +226,7 @@ static void facts_glibc(struct facts *f)
 	r = glibc_look(f->t, &f->glibc, glance ? GLIBC_CHEAP : 0, glance ? NULL : &visitor, &f->g);
 	if (r < 0) {
 		text_format(ret->why, sizeof(ret->why), "%s", facts_error(r));
+		cells_drop(&f->cells, CELLS_GLIBC);
 		return;
 	}
 	f->looks.glibc = &f->g;
@@ -290,6 +291,7 @@ static void python_totals(const struct cpython *py, const struct pymalloc_facts 
 static int python_look(struct facts *f, struct pymalloc_facts *ret)
 {
 	const struct pymalloc_visitor visitor = { facts_python_arena, facts_python_pool, f };
+	int r;
 
 	if (f->src->op == WORKER_OP_GLANCE) {
 		/* The zero page doesn't matter here; to learn of it would cost four times as much. */
@@ -298,7 +300,10 @@ static int python_look(struct facts *f, struct pymalloc_facts *ret)
 	}
 	/* Without it the remedies look themselves. */
 	(void)!pymalloc_image_new(f->py, &f->looks.pymalloc);
-	return pymalloc_look(f->t, f->py, PYMALLOC_BLOCKS, &visitor, ret);
+	r = pymalloc_look(f->t, f->py, PYMALLOC_BLOCKS, &visitor, ret);
+	if (r < 0)
+		cells_drop(&f->cells, CELLS_PYMALLOC);
+	return r;
 }
 
 static void facts_python(struct facts *f)

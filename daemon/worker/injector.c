@@ -128,8 +128,10 @@ static bool injector_measure(struct injector *in, struct pstatus *ret)
 {
 	int r = pstatus_read(in->subject.piddir, ret);
 
-	if (r == -ESRCH) {
+	/* Of one that is exiting the memory is gone before it is: that is no saving. */
+	if (r == -ESRCH || (r == 0 && !ret->vm_size)) {
 		injector_end(in, WORKER_GONE, "it has exited");
+		return false;
 	} else if (r < 0) {
 		in->res->outcome = WORKER_FAILED;
 		text_format(in->res->reason, sizeof(in->res->reason), "its memory can't be measured: %s", strerror(-r));
@@ -283,8 +285,11 @@ static void injector_denied(struct injector *in)
 	injector_end(in, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it");
 }
 
-/* The reader's plan for one remedy. false: stop here, the result is final. */
-static bool injector_plan(struct injector *in, uint32_t index, struct remedy_plan *ret)
+/*
+ * The reader's plan for one remedy. false: stop here, the result is final. Where we choose, a fault of the reader's own
+ * decides nothing as long as others may do, or when some have done.
+ */
+static bool injector_plan(struct injector *in, uint32_t bit, uint32_t index, struct remedy_plan *ret)
 {
 	const struct reader_request req = { .magic = READER_MAGIC, .op = READER_PLAN, .arg = index };
 	struct reader_reply reply;
@@ -296,7 +301,7 @@ static bool injector_plan(struct injector *in, uint32_t index, struct remedy_pla
 					       "the reader failed on its files or memory");
 		return false;
 	}
-	if (reply.error) {
+	if (reply.error && (!(in->req->flags & WORKER_F_AUTO) || (bit == WORKER_REMEDY_TRIM && !in->res->nsteps))) {
 		in->res->outcome = unopened(reply.error, in->res->reason, sizeof(in->res->reason));
 		return false;
 	}
@@ -321,7 +326,7 @@ static bool injector_pays(const struct injector *in, uint32_t bit, const struct 
  */
 static bool injector_refused(struct injector *in, uint32_t bit, bool tried)
 {
-	if (!(in->req->flags & WORKER_F_AUTO) || in->res->outcome != WORKER_REFUSED)
+	if (!(in->req->flags & WORKER_F_AUTO) || in->res->outcome != WORKER_REFUSED || inject_is_late())
 		return false;
 	in->tried |= tried;
 	if (!*in->refusal || bit == WORKER_REMEDY_TRIM || tried)
@@ -368,7 +373,7 @@ static bool injector_step(struct injector *in, uint32_t bit)
 		injector_end(in, WORKER_REFUSED, "a remedy was asked for that is not available");
 		return injector_refused(in, bit, false);
 	}
-	if (!injector_plan(in, index, &plan))
+	if (!injector_plan(in, bit, index, &plan))
 		return false;
 	if (!plan.possible) {
 		injector_end(in, WORKER_REFUSED, plan.reason);
@@ -405,7 +410,8 @@ static void injector_steps(struct injector *in)
 {
 	struct worker_result *res = in->res;
 
-	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT; bit <<= 1)
+	/* After a thread that is late for its stop nothing is to be done but to end, which frees it. */
+	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT && !inject_is_late(); bit <<= 1)
 		if ((in->req->remedies & bit) && !injector_step(in, bit))
 			break;
 	res->freed = (int64_t)(res->rss_before - res->rss_after);

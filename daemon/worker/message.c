@@ -8,20 +8,26 @@
 #define MESSAGE_TRIES 20
 #define MESSAGE_PAUSE_NS 5000000
 
+int message_try(int fd, const void *buf, size_t len)
+{
+	ssize_t n;
+
+	do
+		n = send(fd, buf, len, MSG_NOSIGNAL);
+	while (n < 0 && errno == EINTR);
+	if (n < 0)
+		return -errno;
+	return (size_t)n == len ? 0 : -EIO;
+}
+
 int message_send(int fd, const void *buf, size_t len)
 {
 	const struct timespec pause = { .tv_nsec = MESSAGE_PAUSE_NS };
-	ssize_t n;
+	int r = message_try(fd, buf, len);
 
-	for (unsigned int i = 0;; i++) {
-		n = send(fd, buf, len, MSG_NOSIGNAL);
-		if (n >= 0)
-			return (size_t)n == len ? 0 : -EIO;
-		if (errno != EINTR && errno != ENOBUFS && errno != ENOMEM)
-			return -errno;
-		if (errno != EINTR && i >= MESSAGE_TRIES)
-			return -errno;
-		if (errno != EINTR)
-			(void)nanosleep(&pause, NULL);
+	for (unsigned int i = 0; (r == -ENOBUFS || r == -ENOMEM) && i < MESSAGE_TRIES; i++) {
+		(void)nanosleep(&pause, NULL);
+		r = message_try(fd, buf, len);
 	}
+	return r;
 }

@@ -11,4 +11,7 @@
  */
 int message_send(int fd, const void *buf, size_t len);
 
+/* Without waiting for memory: somebody may be stopped meanwhile. */
+int message_try(int fd, const void *buf, size_t len);
+
 #endif

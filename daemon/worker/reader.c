@@ -372,7 +372,7 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	int r;
 
 	numbered.seq = ++seq;
-	if (message_send(rd->fd, &numbered, sizeof(numbered)) < 0)
+	if (message_try(rd->fd, &numbered, sizeof(numbered)) < 0)
 		return -EPIPE;
 	r = reader_receive(rd, numbered.seq, deadline_ns, &reply);
 	if (r < 0)

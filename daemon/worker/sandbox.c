@@ -36,6 +36,7 @@ static const int sandbox_calls[] = {
 	SYS_brk,
 	SYS_futex,
 	SYS_clock_gettime,
+	SYS_clock_nanosleep, /* message_send() waits for the kernel to have memory again */
 	SYS_close,
 	SYS_rt_sigreturn,
 	SYS_rt_sigprocmask,

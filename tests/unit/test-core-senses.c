@@ -68,7 +68,7 @@ const char *source_words(const struct source *s)
 /* The real one takes /proc from then on, when it may, and the module doesn't answer. */
 int source_list(struct source *s, const struct proc_filter *filter, enum proc_depth depth, struct proc_list *ret)
 {
-	assert_int_equal(depth, PROC_COUNTERS);
+	assert_int_equal(depth, PROC_FIGURES);
 	assert_non_null(filter);
 	world.lists++;
 	if (s->module && !world.module && s->wanted == SOURCE_AUTO)
