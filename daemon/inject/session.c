@@ -182,6 +182,9 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 		return r;
 	inj->state = INJECT_SEIZED;
 	r = trace_interrupt(tid);
+	/* It has exited: no stop of it is to come. */
+	if (r == -ESRCH)
+		inj->state = INJECT_RELEASED;
 	if (r == 0)
 		r = inject_wait_stop(inj, deadline_ns);
 	if (r == 0)

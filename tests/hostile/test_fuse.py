@@ -87,7 +87,8 @@ def test_only_so_many(hung, capsys):
     for _ in range(3):
         t = act(verdict, f.pid, timeout=10)
         assert t.outcome == "refused" and "never answer" in t.reason, t
-    assert len(set(readers()) - set(before)) == TURNS
+    # The one that was refused last may be about to end.
+    judge.wait_for("no more than may to hang", 5, lambda: len(set(readers()) - set(before)) == TURNS)
     f.close()
     nothing_left(before)
     verdict.show()
