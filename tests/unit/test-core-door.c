@@ -21,6 +21,7 @@
 #include "base/clock.h"
 #include "core/task.h"
 #include "core/worker-client.h"
+#include "need-pidfd.h"
 
 #define MS 1000000ull
 #define PID 12345
@@ -155,16 +156,6 @@ static void shut_door(pid_t pid)
 {
 	(void)kill(pid, SIGKILL);
 	assert_int_equal(waitpid(pid, NULL, 0), pid);
-}
-
-/* valgrind has none: then there is nobody to be met. */
-static void need_pidfd(void)
-{
-	int fd = pidfd_open(getpid(), 0);
-
-	if (fd < 0)
-		skip();
-	(void)close(fd);
 }
 
 static struct worker_request request(uint64_t timeout_us)

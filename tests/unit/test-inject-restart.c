@@ -20,6 +20,7 @@
 
 #include "inject/partial.h"
 #include "inject/restart.h"
+#include "need-pidfd.h"
 
 #define NO_TIMEOUT ((uint64_t)-1)
 
@@ -119,16 +120,6 @@ static void test_original(void **state)
 	assert_int_equal(restart_original(code), -ENOENT);
 }
 
-/* valgrind 3.19 has neither pidfds nor what takes one. */
-static void need_pidfds(void)
-{
-	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-	if (fd < 0)
-		skip();
-	(void)close(fd);
-}
-
 /* Would a stop make it return what it has so far? Asked of our own descriptors. */
 static void test_partial(void **state)
 {
@@ -138,7 +129,7 @@ static void test_partial(void **state)
 	char *name;
 
 	(void)state;
-	need_pidfds();
+	need_pidfd();
 	self.piddir = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
 	assert_true(self.piddir >= 0);
 	assert_int_equal(pipe(pipes), 0);

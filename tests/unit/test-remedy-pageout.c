@@ -20,6 +20,7 @@
 #include "base/clock.h"
 #include "remedy/advise.h"
 #include "remedy/pageout.h"
+#include "need-pidfd.h"
 
 #define BYTES (8ull << 20)
 
@@ -175,21 +176,11 @@ static void run(enum remedy_outcome want, const char *what)
 	assert_non_null(strstr(said, what));
 }
 
-/* valgrind 3.19 has neither pidfds nor what takes one. */
-static void need_pidfds(void)
-{
-	int fd = (int)syscall(SYS_pidfd_open, getpid(), 0);
-
-	if (fd < 0)
-		skip();
-	(void)close(fd);
-}
-
 /* This machine may really have swap, or none: how much is moved is its business. */
 static void test_run(void **state)
 {
 	(void)state;
-	need_pidfds();
+	need_pidfd();
 	run(REMEDY_DONE, "moved to swap, not freed");
 	assert_int_equal(w.rounds, 0);
 	run(REMEDY_DONE, "swap is /dev/sda2");
@@ -198,7 +189,7 @@ static void test_run(void **state)
 static void test_run_ends(void **state)
 {
 	(void)state;
-	need_pidfds();
+	need_pidfd();
 	w.rounds = 100;
 	run(REMEDY_DONE, "");
 	w.rounds = 1;
