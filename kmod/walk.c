@@ -6,6 +6,7 @@
 #include <linux/mmu_notifier.h>
 #include <linux/page_idle.h>
 #include <linux/pgtable.h>
+#include <linux/preempt.h>
 #include <linux/sched/clock.h>
 #include <linux/sched/mm.h>
 #include <linux/sched/signal.h>
@@ -41,6 +42,23 @@ bool reclaim_walk_may_clear(struct mm_struct *mm)
 }
 
 /*
+ * A holder that is preempted keeps the lock for as long as others run. Who wants the
+ * processor gets it after a step of ours, see reclaim_walk_should_pause(), when the
+ * lock is free. Nothing sleeps in between, but spinlocks do where they are mutexes.
+ */
+static void hold_begin(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_disable();
+}
+
+static void hold_end(void)
+{
+	if (!IS_ENABLED(CONFIG_PREEMPT_RT))
+		preempt_enable();
+}
+
+/*
  * Not by waiting in the lock's queue: a page fault may hold it for as long as
  * some file system in user space likes, and with a writer behind it we would
  * wait for both.
@@ -52,12 +70,15 @@ int reclaim_walk_lock(struct reclaim_walk *w)
 	if (!mmget_not_zero(w->mm))
 		return -ESRCH;
 
+	hold_begin();
 	for (i = 0; !mmap_read_trylock(w->mm); i++) {
+		hold_end();
 		if (i == LOCK_TRIES || fatal_signal_pending(current)) {
 			mmput_async(w->mm);
 			return -EBUSY;
 		}
 		usleep_range(500, 1000);
+		hold_begin();
 	}
 	w->held_since = local_clock();
 	xas_reset(&w->chunks);
@@ -70,6 +91,7 @@ void reclaim_walk_unlock(struct reclaim_walk *w)
 {
 	mmap_read_unlock(w->mm);
 	reclaim_stats_hold(local_clock() - w->held_since);
+	hold_end();
 	/* Should we be the last: exit_mmap() isn't ours to spend time on. */
 	mmput_async(w->mm);
 }
