@@ -164,7 +164,11 @@ static __always_inline void count_pte(struct reclaim_walk *w, pte_t *ptep, unsig
 	}
 }
 
-/* What any of PTES_AT_ONCE entries has set, and in @all what all of them have. */
+/*
+ * What any of PTES_AT_ONCE entries has set, and in @all what all of them have. As the
+ * table holds them: several in one are no entry that a hypervisor could translate, so
+ * they are made one with native_make_pte() alone.
+ */
 static __always_inline pteval_t ptes_read(const pte_t *ptep, pteval_t *all)
 {
 	pteval_t a = READ_ONCE(ptep[0].pte), b = READ_ONCE(ptep[1].pte);
@@ -185,7 +189,7 @@ static __always_inline bool count_alike(struct reclaim_walk *w, const pte_t *pte
 {
 	pteval_t all, any = ptes_read(ptep, &all);
 
-	if (pte_none(__pte(any)))
+	if (pte_none(native_make_pte(any)))
 		return all_anon || !w->holes;
 	if (!all_anon || !(all & _PAGE_PRESENT) || !(all & _PAGE_DIRTY_BITS) || any & _PAGE_SPECIAL)
 		return false;
@@ -234,7 +238,7 @@ static unsigned long skip_empty(const pte_t *ptep, unsigned long addr, unsigned 
 	pteval_t all;
 
 	for (; addr + PTES_AT_ONCE * PAGE_SIZE <= end; addr += PTES_AT_ONCE * PAGE_SIZE, ptep += PTES_AT_ONCE)
-		if (!pte_none(__pte(ptes_read(ptep, &all))))
+		if (!pte_none(native_make_pte(ptes_read(ptep, &all))))
 			break;
 	for (; addr < end && pte_none(ptep_get((pte_t *)ptep)); ptep++)
 		addr += PAGE_SIZE;
