@@ -124,7 +124,7 @@ sense_libs := -lnl-genl-3 -lnl-3
 ctl_libs := -lsmartcols -lsystemd -lncursesw -ltinfo $(sense_libs)
 d_libs := -lsystemd $(sense_libs)
 worker_rooms := worker remedy inspect inject base
-worker_libs := -ldw -lelf -lseccomp -lcap
+worker_libs := -ldw -lelf -lcap
 # The worker is started for each target: loading seven libraries would be a
 # fifth of a trim. STATIC=0, and a libdw that wants more than these, link them
 # as shared ones; libc is always shared.

@@ -297,7 +297,7 @@ static enum call of_syscall(long nr)
 	case SYS_kcmp:
 		return CALL_KCMP;
 	default:
-		return CALLS; /* libseccomp's, which has its filter */
+		return CALLS; /* no step: it can't be one that fails */
 	}
 }
 
