@@ -317,10 +317,17 @@ void trim_report_failure(const struct trim_row *row, bool group)
 	const struct outcome *o = outcome_of(row);
 	char comm[300], reason[WORKER_TEXT_MAX * 4];
 
-	if (!o->verb || !counts(row, group))
+	/* Done, but not wholly: a step has been taken, and there is a reason. */
+	const bool partly = !o->verb && res->outcome != WORKER_WOULD && res->nsteps && *res->reason;
+
+	if (!(o->verb || partly) || !counts(row, group))
 		return;
 	escape_text(res->comm, comm, sizeof(comm));
 	escape_text(*res->reason ? res->reason : o->why, reason, sizeof(reason));
+	if (partly) {
+		ctl_diag("pid %d (%s): not all of it came back: %s; try again", res->pid, comm, reason);
+		return;
+	}
 	ctl_diag("pid %d%s%s%s: %s: %s%s%s", res->pid, *comm ? " (" : "", comm, *comm ? ")" : "", o->verb, reason,
 		 o->mend ? "; " : "", o->mend ? o->mend : "");
 }

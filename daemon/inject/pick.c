@@ -126,6 +126,8 @@ static bool pick_still_runs(const struct pick *p, pid_t tid)
 
 static bool pick_is_avoided(const struct pick *p, pid_t tid)
 {
+	if (p->search->only && tid != p->search->only)
+		return true;
 	for (size_t i = 0; i < p->search->navoid; i++)
 		if (p->search->avoid[i] == tid)
 			return true;

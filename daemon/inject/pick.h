@@ -38,6 +38,7 @@ struct inject_search {
 	enum inject_which which; /* threads; INJECT_ANY: sleeping ones first */
 	uint64_t deadline_ns; /* of the whole search */
 	uint64_t data_lo, data_hi; /* libc's data: a futex in there is one of its own locks */
+	pid_t only; /* no other thread; 0: whichever */
 	uint64_t stack_room; /* free stack that is needed below the frames; 0: INJECT_STACK_ROOM */
 	/* Sleeping threads that were found before and turned out to be of no use. */
 	pid_t avoid[INJECT_AVOID_MAX];

@@ -310,7 +310,10 @@ static void collect_run(const struct remedy_site *site, const struct remedy_plan
 		collect_queue_run(site, plan, until, ret);
 	else if (r == -EAGAIN)
 		text_append(ret->reason, sizeof(ret->reason), "; and for one that works: %s", plan->queue.reason);
-	if (ret->outcome == REMEDY_DONE && *plan->note)
+	if (ret->outcome != REMEDY_DONE)
+		return;
+	ret->reason[0] = '\0'; /* why no sleeper would do */
+	if (*plan->note)
 		text_append(ret->detail, sizeof(ret->detail), "; %s", plan->note);
 }
 

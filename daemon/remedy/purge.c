@@ -26,7 +26,8 @@
 #define PURGE_END_NS 2000000000ull
 #define PURGE_FAILURES_MAX 12 /* in a row */
 #define PURGE_SKIPPED_MAX 4 /* locks that can't be had */
-#define PURGE_PAUSE_NS 3000000 /* after a round that came to nothing */
+#define PURGE_WAITS_MAX 4 /* for Python's, in a row */
+#define PURGE_PAUSE_NS 3000000 /* after a round that came to nothing; on a busy machine up to 64 times as long */
 #define USER_TOP (1ull << 47)
 
 struct purge_run {
@@ -37,6 +38,8 @@ struct purge_run {
 	struct inject_search search;
 	uint64_t stop_ns;
 	unsigned int failures; /* in a row */
+	pid_t waiter; /* the thread that has been left waiting for Python's lock, or 0 */
+	unsigned int waits; /* in a row, that were of no use */
 	uint64_t rested_ns; /* when a thread whose timeouts begin anew was last left alone */
 	/* the account */
 	uint64_t rounds, given_up, ranges;
@@ -164,6 +167,8 @@ static int purge_find(struct purge_run *run, bool gil, struct inject_found *ret_
 	uint64_t now = clock_ns(), left = site->deadline_ns > now ? site->deadline_ns - now : 0;
 	int r;
 
+	/* One that may still be waiting for Python's lock, whoever holds it: no other one must join it. */
+	run->search.only = gil ? run->waiter : 0;
 	/* For another thread than the one that was of no use: not for long. Nor for Python's all of the time. */
 	run->search.deadline_ns =
 		now + (others ? MIN(left, PURGE_OTHERS_NS) : MIN(left / (gil ? 4 : 1), PURGE_SEARCH_NS));
@@ -236,11 +241,15 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 	since = clock_ns() - inject_stopped_ns(found.inj);
 	r = lease_begin(found.inj, gil ? &run->plan->gil : &run->plan->arena, &found.stack, &req, &lease, &why);
 	inject_close(found.inj);
+	if (r == 0)
+		run->waiter = 0;
 	/* Of no use now, perhaps later: the others first. */
 	if (r < 0 && found.asleep)
 		run->search.avoid[run->search.navoid++] = found.tid;
 	if (r == 0)
 		r = purge_hold(run, lease, &applied);
+	if (gil && lease && r == -ETIMEDOUT)
+		run->waiter = found.tid;
 	/* No account of its own: all of it, until the thread was let go at the latest. */
 	if (r < 0)
 		run->longest_stop_ns = MAX(run->longest_stop_ns, clock_ns() - since);
@@ -264,13 +273,14 @@ static enum purge_step purge_skip(struct purge_run *run)
 /* What a failed round means for the next one. */
 static enum purge_step purge_judge(struct purge_run *run, bool gil, int r)
 {
-	const struct timespec pause = { .tv_nsec = PURGE_PAUSE_NS };
+	/* A machine too busy to answer within a round is so for longer than a moment. */
+	const struct timespec pause = { .tv_nsec = PURGE_PAUSE_NS << (r == -ETIME ? MIN(run->failures, 6u) : 0) };
 
 	if (r < 0 && inject_is_late())
 		return PURGE_END;
 	switch (r) {
 	case 0:
-		run->failures = 0;
+		run->failures = run->waits = 0;
 		run->ask.again = 0;
 		run->ask.applied = 1;
 		return PURGE_GO_ON;
@@ -281,8 +291,7 @@ static enum purge_step purge_judge(struct purge_run *run, bool gil, int r)
 	case -EBADMSG:
 		break;
 	case -ETIMEDOUT:
-		/* A thread waits for Python's lock now, whoever holds it: no other one must join it. */
-		if (gil) {
+		if (gil && ++run->waits >= PURGE_WAITS_MAX) {
 			run->given_up++;
 			run->ask.applied = 0;
 			return purge_skip(run);
@@ -411,6 +420,9 @@ static void purge_run(const struct remedy_site *site, const struct remedy_plan *
 	purge_tell(&run, ret);
 	if (r < 0 && ret->outcome == REMEDY_DONE)
 		text_append(ret->detail, sizeof(ret->detail), "; ended early: %s", ret->reason);
+	/* Of rounds that the next one made good. */
+	if (r == 0 && !run.skipped)
+		ret->reason[0] = '\0';
 }
 
 /* Retired pools are paid for in address space: not where that is short, or charged for. */

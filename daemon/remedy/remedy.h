@@ -130,7 +130,7 @@ enum remedy_outcome {
 struct remedy_result {
 	enum remedy_outcome outcome;
 	uint64_t stopped_ns, call_ns;
-	char reason[REMEDY_TEXT_MAX]; /* unless done */
+	char reason[REMEDY_TEXT_MAX]; /* unless done; then why not all of it was, or "" */
 	char detail[REMEDY_TEXT_MAX];
 };
 

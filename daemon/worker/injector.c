@@ -267,7 +267,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
-	injector_end(in, injector_outcome(result.outcome), result.outcome == REMEDY_DONE ? "" : result.reason);
+	injector_end(in, injector_outcome(result.outcome), result.reason);
 	if (in->disowned)
 		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	/* What exits or runs another program hasn't given its memory back to us. */

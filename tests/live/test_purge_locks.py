@@ -62,6 +62,20 @@ print("has it", flush=True)
 sys.stdin.read()
 """
 
+# A thread that keeps the GIL for longer than a purge waits for it, and lets go for a while.
+HOARDS = FRAGMENTS + """
+import ctypes
+def hoard():
+    while True:
+        ctypes.PyDLL(None).usleep(500000)
+        tick()
+        time.sleep(0.3)
+threading.Thread(target=hoard, daemon=True).start()
+print("ready", flush=True)
+while True:
+    time.sleep(3600)
+"""
+
 
 class Python:
     def __init__(self, code, *args):
@@ -109,3 +123,16 @@ def test_a_mutex_of_a_library(tmp_path):
         p.says("has it")
         # four seconds of sqlite's own, and what the machine adds
         assert time.monotonic() - began < 40
+
+
+def test_the_gil_kept_for_long():
+    """Half a second without the GIL ends nothing; and what isn't all of it isn't told as if it were."""
+    with Python(HOARDS) as p:
+        t = judge.trim(p.proc.pid, "--remedy=purge", "--depth=normal", "--timeout=20s")
+        # A busy machine may stop it at anything; that is said then.
+        assert t.outcome == "reclaimed" or (t.outcome in ("timeout", "refused") and t.reason), t
+        for step in t.doc["steps"]:
+            assert t.reason or step["freed"] > 0.8 * step["predicted"], t
+            assert not t.reason or t.outcome != "reclaimed" or "not all of it came back" in t.answer.err, t
+        before = p.ticks()
+        judge.wait_for("the program to go on", 20, lambda: p.ticks() > before + 2)
