@@ -30,6 +30,7 @@ struct ctl {
 	int color; /* enum ctl_color */
 	int source_choice; /* enum ctl_source */
 	/* set by main */
+	size_t nplain; /* of the verb's arguments, those that don't stand behind a "--" of their own */
 	bool colors; /* write colours to stdout */
 	int proc; /* the root of /proc, -1 for verbs that don't need it */
 	struct source source; /* for verbs that need facts: /proc, or the kernel module */

@@ -58,11 +58,16 @@ static bool takes_next_word(const char *word)
 	return o && o->arg && !value;
 }
 
-/* Options may stand before the verb, so the verb has to be found before they can be parsed. */
-static size_t find_verb(char *const *words, size_t nwords)
+/*
+ * Options may stand before the verb, so the verb has to be found before they can be parsed. @ret_behind: so does a
+ * "--" that ends them.
+ */
+static size_t find_verb(char *const *words, size_t nwords, bool *ret_behind)
 {
+	*ret_behind = false;
 	for (size_t i = 0; i < nwords; i++) {
-		if (!strcmp(words[i], "--"))
+		*ret_behind = !strcmp(words[i], "--");
+		if (*ret_behind)
 			return i + 1;
 		if (!option_is(words[i]))
 			return i;
@@ -188,9 +193,11 @@ static int run_verb(struct ctl *ctl, const struct verb *v, const void *opts, con
 
 static int run_words(struct ctl *ctl, char **words, size_t nwords)
 {
-	size_t at = find_verb(words, nwords), nargs = 0, n = 0;
+	bool behind;
+	size_t at = find_verb(words, nwords, &behind), n = 0;
 	const struct verb *v = NULL;
 	_cleanup_free_ const char **args = NULL;
+	struct option_args parsed;
 	_cleanup_free_ char **rest = NULL;
 	_cleanup_free_ void *opts = NULL;
 	char why[512];
@@ -210,11 +217,12 @@ static int run_words(struct ctl *ctl, char **words, size_t nwords)
 		if (i != at)
 			rest[n++] = words[i];
 
+	parsed = (struct option_args){ .v = args };
 	const struct option_group groups[] = {
 		{ ctl_options, ctl_noptions, ctl },
 		{ v ? v->options : NULL, v ? v->noptions : 0, opts },
 	};
-	r = options_parse(groups, ARRAY_SIZE(groups), rest, n, args, &nargs, why, sizeof(why));
+	r = options_parse(groups, ARRAY_SIZE(groups), rest, n, &parsed, why, sizeof(why));
 	if (r < 0)
 		return ctl_fail(ctl, CTL_USAGE, "%s%s%s", v ? v->name : "", v ? ": " : "", why);
 	if (ctl->help)
@@ -223,7 +231,8 @@ static int run_words(struct ctl *ctl, char **words, size_t nwords)
 		return show_version(ctl);
 	if (!v)
 		return ctl_fail(ctl, CTL_USAGE, "no verb given: see 'reclaimctl help'");
-	return run_verb(ctl, v, opts, args, nargs);
+	ctl->nplain = behind ? parsed.n : parsed.nplain;
+	return run_verb(ctl, v, opts, args, parsed.n);
 }
 
 int main(int argc, char **argv)

@@ -175,15 +175,16 @@ static int parse_one(const struct option_group *groups, size_t ngroups, char *co
 }
 
 int options_parse(const struct option_group *groups, size_t ngroups, char *const *words, size_t nwords,
-		  const char **args, size_t *ret_nargs, char *why, size_t why_size)
+		  struct option_args *args, char *why, size_t why_size)
 {
 	bool only_args = false;
-	size_t nargs = 0;
+	size_t n = 0, nplain = 0;
 	int r;
 
 	for (size_t i = 0; i < nwords; i++) {
 		if (only_args || !option_is(words[i])) {
-			args[nargs++] = words[i];
+			args->v[n++] = words[i];
+			nplain += !only_args;
 		} else if (!strcmp(words[i], "--")) {
 			only_args = true;
 		} else {
@@ -192,6 +193,7 @@ int options_parse(const struct option_group *groups, size_t ngroups, char *const
 				return r;
 		}
 	}
-	*ret_nargs = nargs;
+	args->n = n;
+	args->nplain = nplain;
 	return 0;
 }

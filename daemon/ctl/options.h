@@ -36,6 +36,12 @@ struct option_group {
 	void *fields;
 };
 
+/* What is no option, in order. */
+struct option_args {
+	const char **v; /* the caller's, with room for all words */
+	size_t n, nplain; /* all; and those before "--", all without one */
+};
+
 int option_flag(const struct option_spec *o, const char *value, void *field); /* bool */
 int option_text(const struct option_spec *o, const char *value, void *field); /* const char *, not empty */
 int option_size(const struct option_spec *o, const char *value, void *field); /* struct opt_number, bytes */
@@ -51,11 +57,11 @@ const struct option_spec *option_find(const struct option_spec *v, size_t n, con
 bool option_is(const char *word);
 
 /*
- * Parses @words with all @groups; what is no option goes to @args in order
- * (room for @nwords). After "--" nothing is an option. 0, or -EINVAL with one
- * line that says what is wrong in @why.
+ * Parses @words with all @groups; what is no option goes to @args, which is
+ * left alone on failure but for what args->v points to. After "--" nothing is
+ * an option. 0, or -EINVAL with one line that says what is wrong in @why.
  */
 int options_parse(const struct option_group *groups, size_t ngroups, char *const *words, size_t nwords,
-		  const char **args, size_t *ret_nargs, char *why, size_t why_size) __must_check;
+		  struct option_args *args, char *why, size_t why_size) __must_check;
 
 #endif

@@ -405,10 +405,13 @@ int record_run(struct ctl *ctl, const struct record_opts *o, const char *const *
 		.w = RECORDING_WRITER_NONE,
 		.t = targets,
 	};
-	const bool command = args[0][0] < '0' || args[0][0] > '9';
+	/* What stands behind "--" is a command whatever its name begins with. */
+	const bool command = !ctl->nplain || args[0][0] < '0' || args[0][0] > '9';
 	const uint64_t cpu_before = cpu_us(&r);
 	int status, e;
 
+	if (ctl->nplain && ctl->nplain < nargs)
+		return ctl_fail(ctl, CTL_USAGE, "record: process ids or a command, and all of a command after --");
 	e = targets ? interrupt_catch_first() : -ENOMEM;
 	if (e < 0)
 		return ctl_fail(ctl, CTL_FAILED, "record: %s", strerror(-e));

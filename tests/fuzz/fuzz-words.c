@@ -68,16 +68,16 @@ static void options(char **words, size_t n)
 		const struct verb *v = verbs[i];
 		void *opts = calloc(1, v->opts_size + 1);
 		const struct option_group groups[] = { { v->options, v->noptions, opts } };
-		const char *args[WORDS];
+		const char *words_of[WORDS];
+		struct option_args args = { .v = words_of };
 		char why[256] = "";
-		size_t nargs = 0;
 		int r;
 
 		MUST(opts);
-		r = options_parse(groups, ARRAY_SIZE(groups), words, n, args, &nargs, why, sizeof(why));
+		r = options_parse(groups, ARRAY_SIZE(groups), words, n, &args, why, sizeof(why));
 		MUST(r == 0 || r == -EINVAL);
 		MUST((r == 0) == !*why && is_plain(why) && strlen(why) < sizeof(why));
-		MUST(r < 0 || nargs <= n);
+		MUST(r < 0 || (args.n <= n && args.nplain <= args.n));
 		free(opts);
 	}
 }

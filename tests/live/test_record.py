@@ -188,6 +188,24 @@ def test_command(tmp_path):
     assert (tmp_path / "a.rec").stat().st_mode & 0o777 == 0o600
 
 
+def test_command_that_begins_with_a_digit(tmp_path):
+    program, path = tmp_path / "7z", tmp_path / "a.rec"
+    program.write_text('#!/bin/sh\nsleep .5\n[ "$*" = "a -- -o" ] && exit 7\n')
+    program.chmod(0o755)
+    env = {"PATH": f"{tmp_path}:{os.environ['PATH']}"}
+    r = judge.ctl("record", "-i", "100ms", "-o", path, "--", "7z", "a", "--", "-o", env=env)
+    assert r.rc == 0, r.err
+    assert [e["words"] for e in report(path).doc["processes"][0]["events"] if e["event"] == "exit"] == ["status 7"]
+    for args, rc, why in (
+            (["record", "--", "123cmd"], 1, "failed to run 123cmd: No such file or directory"),
+            # A "--" that only ends the options of the line
+            (["--", "record", "999999999"], 5, "no such process"),
+            (["record", os.getpid(), "--", "7z"], 2, "process ids or a command, and all of a command after --")):
+        r = judge.ctl(*args, env=env)
+        assert r.rc == rc, (args, r)
+        one_line(r.err, why)
+
+
 def test_options(sleeper, tmp_path):  # noqa: F811
     pid, path = sleeper(), tmp_path / "a.rec"
     began = time.monotonic()

@@ -41,7 +41,7 @@ static const struct option_spec local[] = {
 struct parsed {
 	struct fields f;
 	const char *args[WORDS_MAX];
-	size_t nargs;
+	size_t nargs, nplain;
 	char why[256];
 };
 
@@ -50,7 +50,9 @@ static int parse(const char *line, struct parsed *p)
 {
 	static char copy[512];
 	char *words[WORDS_MAX], *save = NULL;
+	struct option_args args = { .v = p->args };
 	size_t n = 0;
+	int r;
 
 	memset(p, 0, sizeof(*p));
 	snprintf(copy, sizeof(copy), "%s", line);
@@ -64,7 +66,10 @@ static int parse(const char *line, struct parsed *p)
 		{ local, ARRAY_SIZE(local), &p->f },
 	};
 
-	return options_parse(groups, ARRAY_SIZE(groups), words, n, p->args, &p->nargs, p->why, sizeof(p->why));
+	r = options_parse(groups, ARRAY_SIZE(groups), words, n, &args, p->why, sizeof(p->why));
+	p->nargs = args.n;
+	p->nplain = args.nplain;
+	return r;
 }
 
 static void test_forms(void **state)
@@ -79,6 +84,7 @@ static void test_forms(void **state)
 	assert_true(p.f.size.given && p.f.size.value == 3ull << 29);
 	assert_true(p.f.time.given && p.f.time.value == 2000);
 	assert_int_equal(p.nargs, 3);
+	assert_int_equal(p.nplain, 3);
 	assert_string_equal(p.args[0], "a");
 	assert_string_equal(p.args[1], "b");
 	assert_string_equal(p.args[2], "c");
@@ -94,6 +100,11 @@ static void test_forms(void **state)
 	assert_int_equal(parse("-- --flag -f -- -", &p), 0);
 	assert_false(p.f.flag);
 	assert_int_equal(p.nargs, 4);
+	assert_int_equal(p.nplain, 0);
+	assert_int_equal(parse("a --text -- b -- c --", &p), 0);
+	assert_string_equal(p.f.text, "--");
+	assert_int_equal(p.nargs, 4);
+	assert_int_equal(p.nplain, 2);
 	assert_int_equal(parse("- .", &p), 0);
 	assert_int_equal(p.nargs, 2);
 	assert_int_equal(parse("", &p), 0);
@@ -139,9 +150,9 @@ static void test_errors(void **state)
 static void test_long_words(void **state)
 {
 	char word[5000], *words[] = { word };
-	const char *args[1];
+	const char *only[1];
+	struct option_args args = { .v = only };
 	char why[256];
-	size_t n;
 	struct fields f;
 	const struct option_group group = { local, ARRAY_SIZE(local), &f };
 
@@ -149,9 +160,9 @@ static void test_long_words(void **state)
 	memset(word, 'x', sizeof(word));
 	memcpy(word, "--", 2);
 	word[sizeof(word) - 1] = 0;
-	assert_int_equal(options_parse(&group, 1, words, 1, args, &n, why, sizeof(why)), -EINVAL);
+	assert_int_equal(options_parse(&group, 1, words, 1, &args, why, sizeof(why)), -EINVAL);
 	memcpy(word, "--size=", 7);
-	assert_int_equal(options_parse(&group, 1, words, 1, args, &n, why, sizeof(why)), -EINVAL);
+	assert_int_equal(options_parse(&group, 1, words, 1, &args, why, sizeof(why)), -EINVAL);
 	assert_true(strlen(why) < sizeof(why));
 }
 
