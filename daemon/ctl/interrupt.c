@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include <errno.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/eventfd.h>
 
 #include "ctl/interrupt.h"
 
+static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 static volatile sig_atomic_t first_signal;
 static volatile sig_atomic_t second_fd = -1;
 static volatile sig_atomic_t at_once;
@@ -29,7 +31,6 @@ static void on_signal(int signo)
 
 int interrupt_catch(void)
 {
-	static const int signals[] = { SIGINT, SIGTERM, SIGHUP };
 	struct sigaction sa = { .sa_handler = on_signal }, old;
 
 	second_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -55,6 +56,20 @@ int interrupt_catch_first(void)
 	return interrupt_catch();
 }
 
+void interrupt_at_once(bool first)
+{
+	at_once = first;
+}
+
+void interrupt_forget(void)
+{
+	struct sigaction sa;
+
+	for (size_t i = 0; i < ARRAY_SIZE(signals); i++)
+		if (sigaction(signals[i], NULL, &sa) == 0 && sa.sa_handler == on_signal)
+			(void)signal(signals[i], SIG_DFL);
+}
+
 int interrupt_signal(void)
 {
 	return first_signal;
@@ -63,4 +78,11 @@ int interrupt_signal(void)
 int interrupt_fd(void)
 {
 	return second_fd;
+}
+
+bool interrupt_given_up(void)
+{
+	struct pollfd pfd = { .fd = second_fd, .events = POLLIN };
+
+	return second_fd >= 0 && poll(&pfd, 1, 0) > 0;
 }

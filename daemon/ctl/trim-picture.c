@@ -1,9 +1,11 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* --report: a picture before and one after, side by side in one page. */
+#include <errno.h>
 #include <string.h>
 
 #include "base/parse.h"
 #include "base/text.h"
+#include "ctl/interrupt.h"
 #include "ctl/outfile.h"
 #include "ctl/picture.h"
 #include "ctl/trim.h"
@@ -25,9 +27,17 @@ void trim_picture_free(struct trim_picture *tp)
 
 static int look(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct explanation *ret, char *why, size_t size)
 {
-	const struct explain_ask ask = { .timeout_us = timeout_us, .map = true };
-	int r = explanation_read(ctl->proc, &ask, pid, ret, why, size);
+	const struct explain_ask ask = { .timeout_us = timeout_us, .map = true, .cancel_fd = interrupt_fd() };
+	int r;
 
+	/* Looking does nothing to the target: nobody has to wait for the end of it. */
+	interrupt_at_once(true);
+	r = explanation_read(ctl->proc, &ask, pid, ret, why, size);
+	interrupt_at_once(false);
+	if (r == 0 && interrupt_given_up()) {
+		text_format(why, size, "interrupted, nothing is written");
+		return -ECANCELED;
+	}
 	if (r == 0)
 		notes_compose(ret, &ret->notes);
 	return r;

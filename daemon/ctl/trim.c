@@ -343,7 +343,8 @@ static int trim_finish_picture(const struct ctl *ctl, const struct trim_opts *o,
 {
 	char why[700];
 
-	if (!t->picture || trim_picture_end(ctl, o, t->picture, why, sizeof(why)) == 0)
+	/* Interrupted before its turn, it is as it was. */
+	if (!t->picture || !t->nresults || trim_picture_end(ctl, o, t->picture, why, sizeof(why)) == 0)
 		return CTL_DONE;
 	ctl_diag("--report: %s", why);
 	return CTL_FAILED;
@@ -396,6 +397,8 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	if (geteuid() != 0 && !o->force && bus_client_open(&t.daemon) != CTL_DONE)
 		bus_client_close(&t.daemon);
 	r = o->report ? trim_picture_begin(ctl, o, t.pids[0], &t.picture, report, sizeof(report)) : 0;
+	if (r == -ECANCELED)
+		return trim_finish(ctl, &t);
 	if (r < 0)
 		return ctl_fail(ctl, r == -ESRCH ? CTL_GONE : CTL_FAILED, "--report: %s", report);
 	r = trim_run(ctl, o, &t);

@@ -77,7 +77,7 @@ void trim_report_warning(const struct trim_row *row);
 
 struct trim_picture;
 
-/* Opens the file of --report and looks at the process. 0, or -errno with @why. */
+/* Opens the file of --report and looks at the process. 0; -ECANCELED: interrupted; or -errno. With @why. */
 int trim_picture_begin(const struct ctl *ctl, const struct trim_opts *o, pid_t pid, struct trim_picture **ret,
 		       char *why, size_t size) __must_check;
 /* Looks again, and writes. 0, or -errno with @why. */

@@ -297,6 +297,29 @@ def test_trim_interrupted_twice(fake, sleeper):
     assert judge.status(fake.requests()[0]["worker"]) is None
 
 
+@pytest.mark.parametrize("look", ["before", "after"])
+def test_report_interrupted(fake, sleeper, tmp_path, look):
+    """During the looks of --report nothing is done to the target: the first ^C is enough, and no page is left."""
+    page, start = tmp_path / "page" / "page.html", time.monotonic()
+    page.parent.mkdir()
+    fake.path.rename(tmp_path / "slow")
+    # Which one of them hangs: the look before, or the one after the trim, which is the third.
+    fake.path.write_text(f'''#!/bin/sh
+echo >>"{tmp_path}/calls"
+[ "$(wc -l <"{tmp_path}/calls")" = {1 if look == "before" else 3} ] && exec "{tmp_path}/slow"
+exec "{judge.WORKER}"
+''')
+    fake.path.chmod(0o755)
+    rc, doc, err = interrupted(fake, [sleeper(), f"--report={page}", "--timeout=60s"], [signal.SIGINT], sleep=60)
+    assert rc == 130 and time.monotonic() - start < 30, (rc, err)
+    assert not list(page.parent.iterdir()) and "once more" not in err
+    if look == "before":
+        assert doc == [] and "0 of 1 done" in err
+    else:
+        assert [d["outcome"] for d in doc] == ["nothing"] and "--report: interrupted" in err and "1 of 1 done" in err
+    assert judge.status(fake.requests()[0]["worker"]) is None
+
+
 # ---------------------------------------------------------------- terminals
 
 def on_terminal(args, width=80, env=None):
