@@ -7,6 +7,7 @@
 #include <time.h>
 
 #include "base/text.h"
+#include "ctl/interrupt.h"
 #include "ctl/record.h"
 
 #define ENDING_TRIES 50
@@ -17,13 +18,19 @@ uint64_t record_cpu_us(const struct rusage *ru)
 	       (uint64_t)(ru->ru_utime.tv_usec + ru->ru_stime.tv_usec);
 }
 
-/* In the child. What main() has changed for us isn't the command's. */
-static _Noreturn void become(const char *const *argv, int tell)
+/*
+ * In the child. What main() has changed for us isn't the command's; nor is a
+ * handler of ours, which would swallow a ^C that comes before exec: it has come
+ * when the signals are let in.
+ */
+static _Noreturn void become(const char *const *argv, const sigset_t *mask, int tell)
 {
 	int error;
 	ssize_t r;
 
 	(void)signal(SIGPIPE, SIG_DFL);
+	interrupt_forget();
+	(void)sigprocmask(SIG_SETMASK, mask, NULL);
 	execvp(argv[0], (char *const *)argv);
 	error = errno;
 	r = write(tell, &error, sizeof(error));
@@ -33,16 +40,20 @@ static _Noreturn void become(const char *const *argv, int tell)
 int record_command_start(const char *const *argv, pid_t *ret)
 {
 	int pipe_fds[2], error = 0;
+	sigset_t all, mask;
 	ssize_t n;
 	pid_t pid;
 
 	if (pipe2(pipe_fds, O_CLOEXEC) < 0)
 		return -errno;
+	sigfillset(&all);
+	(void)sigprocmask(SIG_BLOCK, &all, &mask);
 	pid = fork();
 	if (pid == 0)
-		become(argv, pipe_fds[1]);
+		become(argv, &mask, pipe_fds[1]);
 	if (pid < 0)
 		error = errno;
+	(void)sigprocmask(SIG_SETMASK, &mask, NULL);
 	closep(&pipe_fds[1]);
 	/* Closed by exec, or it says why not. */
 	do
