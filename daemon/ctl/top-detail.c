@@ -84,13 +84,14 @@ static void sentence(struct pen *p, const char *mark, const char *text)
 static void draw_process(struct pen *p, const struct top_proc *t, const struct explanation *e)
 {
 	const struct proc *proc = t ? &t->p : &e->proc;
-	char comm[300], text[5][24], unit[256], user[256];
+	char comm[300], text[5][24], unit[256], user[256], uid[16];
 
+	text_format(uid, sizeof(uid), "%u", proc->uid);
 	(void)canvas_printf(p->c, p->y, 0, STYLE_BOLD, "%d (%s)", proc->pid,
 			    escape_text(proc->comm, comm, sizeof(comm)));
 	if (t)
 		(void)canvas_printf(p->c, p->y, (int)strlen(comm) + 12, STYLE_DIM, "%s  %s  %d threads",
-				    escape_text(t->user, user, sizeof(user)),
+				    escape_text(*t->user ? t->user : uid, user, sizeof(user)),
 				    escape_text(proc->unit ? proc->unit : "", unit, sizeof(unit)), proc->threads);
 	p->y++;
 	(void)canvas_printf(p->c, p->y++, 0, STYLE_PLAIN,

@@ -159,16 +159,29 @@ static struct top_proc **fresh_make(const struct top_model *m, const struct proc
 	return fresh;
 }
 
+/* The screen doesn't wait for a name service; a log, which is read later, has the names. */
+static void read_user(struct top_model *m, struct top_proc *t)
+{
+	if (m->live) {
+		t->user_known = users_name_soon(&m->users, t->p.uid, t->user, sizeof(t->user));
+		return;
+	}
+	users_name(&m->users, t->p.uid, t->user, sizeof(t->user));
+	t->user_known = true;
+}
+
 /* Where it is, who it is. What can't be read stays as it was. */
 static void read_names(struct top_model *m, struct source *s, struct top_proc *t)
 {
+	const bool due = !t->named || m->tick - t->named >= NAMES_AGE + (uint64_t)t->p.pid % NAMES_AGE;
 	struct proc p = { 0 };
 
 	if (t->p.kthread || (!top_model_is_large(m, &t->p) && !m->all))
 		return;
-	if (t->named && m->tick - t->named < NAMES_AGE + (uint64_t)t->p.pid % NAMES_AGE)
+	if (due || !t->user_known)
+		read_user(m, t);
+	if (!due)
 		return;
-	users_name(&m->users, t->p.uid, t->user, sizeof(t->user));
 	if (source_proc(s, t->p.pid, PROC_NAMES, &p) < 0)
 		return;
 	if (p.start_time == t->p.start_time) {

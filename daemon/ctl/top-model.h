@@ -45,7 +45,7 @@ struct top_given {
 
 struct top_proc {
 	struct proc p; /* names are filled for those that are shown */
-	char user[64];
+	char user[64]; /* "": has no name, or it isn't known yet */
 	struct top_look look;
 	struct top_given given;
 	uint64_t parts[TOP_PARTS];
@@ -53,7 +53,7 @@ struct top_proc {
 	bool visible; /* on the screen now: looked into first. Set by whoever draws */
 	/* private */
 	uint64_t named; /* the interval in which its names were read, 0: never */
-	bool listed, asked;
+	bool listed, asked, user_known;
 };
 
 struct top_total {
@@ -67,6 +67,7 @@ struct top_model {
 	size_t n;
 	uint64_t min; /* anonymous memory from which a process is large: shown, looked into, read each time */
 	bool all; /* names are wanted of small ones too */
+	bool live; /* nobody may wait for the name of a user: it comes later */
 	uint64_t tick; /* intervals */
 	struct machine machine;
 	struct top_total total;

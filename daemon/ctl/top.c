@@ -71,6 +71,7 @@ static int run_top(struct ctl *ctl, const void *opts, const char *const *args, s
 	t.count = o->count.value;
 	t.model.min = o->min.given ? o->min.value : MIN_DEFAULT;
 	t.model.all = t.view.all = o->all;
+	t.model.live = !o->batch;
 	t.view.sort = o->sort ? (enum top_sort)(o->sort - 1) : TOP_SORT_FREE;
 	t.view.by = o->group ? (enum top_group_by)(o->group - 1) : TOP_FLAT;
 	text_format(t.view.filter, sizeof(t.view.filter), "%s", o->filter ? o->filter : "");
