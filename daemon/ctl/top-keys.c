@@ -185,6 +185,7 @@ static void do_pause(struct top *t, int key)
 {
 	(void)key;
 	t->paused = !t->paused;
+	t->model.whole = true;
 	t->next_us = 0;
 	top_say(t, STYLE_PLAIN, t->paused ? "paused: key p goes on" : "goes on");
 }
@@ -200,6 +201,7 @@ static void do_mouse(struct top *t, int key)
 static void do_redraw(struct top *t, int key)
 {
 	(void)key;
+	t->model.whole = true;
 	t->next_us = 0;
 }
 

@@ -72,7 +72,7 @@ static bool wanted(pid_t pid, void *arg)
 	if (!t)
 		return true;
 	t->listed = true;
-	t->asked = top_model_is_large(m, &t->p) || t->tagged || (m->tick + (uint64_t)pid) % TURNS == 0;
+	t->asked = m->whole || top_model_is_large(m, &t->p) || t->tagged || (m->tick + (uint64_t)pid) % TURNS == 0;
 	return t->asked;
 }
 
@@ -241,6 +241,7 @@ int top_model_update(struct top_model *m, struct source *s)
 	m->n = n;
 	for (size_t i = 0; i < m->n; i++)
 		read_names(m, s, m->v[i]);
+	m->whole = false;
 	machine_read(s->root, &m->machine);
 	top_model_recount(m);
 	return 0;

@@ -67,6 +67,7 @@ struct top_model {
 	size_t n;
 	uint64_t min; /* anonymous memory from which a process is large: shown, looked into, read each time */
 	bool all; /* names are wanted of small ones too */
+	bool whole; /* the next interval leaves nobody out */
 	bool live; /* nobody may wait for the name of a user: it comes later */
 	uint64_t tick; /* intervals */
 	struct machine machine;

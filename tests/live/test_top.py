@@ -179,6 +179,88 @@ def test_every_key(terminal, victim, width, height):
     assert judge.status(victim.pid)["TracerPid"] == "0"
 
 
+@pytest.fixture
+def movers(tmp_path):
+    """Enough of them for several pages, all small and alike; by pid"""
+    program = tmp_path / "topmover"
+    shutil.copy("/bin/sleep", program)
+    script = 'for i in $(seq 70); do "$0" 1000 & echo $!; done; echo; read end; kill $(jobs -p)'
+    with subprocess.Popen(["bash", "-c", script, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        yield sorted(int(line) for line in iter(p.stdout.readline, b"\n"))
+        p.communicate(b"\n")
+
+
+class Mover:
+    """A list that changes by keys only, and whose cursor can be seen"""
+
+    def __init__(self, terminal):
+        self.t = terminal
+
+    def shown(self):
+        """(pids on the screen, the one under the cursor)"""
+        time.sleep(0.02)
+        pids, here, reverse = [], None, False
+        for line in self.t.tmux("capture-pane", "-e", "-p").split("\n"):
+            # How a line is drawn goes on in the next one.
+            text, at_start = "", None
+            for part in re.split(r"(\x1b\[[0-9;]*m)", line):
+                if part.startswith("\x1b"):
+                    for n in part[2:-1].split(";"):
+                        reverse = n == "7" or (reverse and n not in ("", "0", "27"))
+                elif part:
+                    at_start = reverse if at_start is None else at_start
+                    text += part
+            m = re.match(r"[ *]*(\d+) .*topmover", text)
+            if m:
+                pids.append(int(m[1]))
+                here = pids[-1] if at_start else here
+        return pids, here
+
+    def press(self, *keys, want):
+        """want(pids, here) becomes true"""
+        self.t.keys(*(SENT.get(k, k) for k in keys))
+        judge.wait_for(f"what {keys} do", 20, lambda: want(*self.shown()))
+
+
+@pytest.mark.skipif(judge.BUILD.name == "san", reason="where the cursor is doesn't depend on who watches its memory")
+@pytest.mark.parametrize("width,height", [(80, 24), (200, 60)])
+def test_keys_do_what_they_say(terminal, movers, width, height):
+    """Where the cursor is and what is on the screen, after each key that changes only that"""
+    t = terminal(width, height).run("--all", "--sort=pid", "--filter=topmover", "--delay=1h")
+    m, page = Mover(t), height - 7
+    assert len(movers) > page + 10
+    m.press(want=lambda pids, here: pids == movers[:page + 1] and here == movers[0])
+    for key, at in (("Down", 1), ("j", 2), ("Up", 1), ("k", 0), ("k", 0), ("PgDn", page), ("Down", page + 1),
+                    ("PgUp", 1), ("End", -1), ("Down", -1), ("Home", 0)):
+        m.press(key, want=lambda pids, here: here == movers[at] and movers[at] in pids)
+    m.press("End", want=lambda pids, here: pids == movers[-page - 1:])
+    m.press("Home", "r", want=lambda pids, here: pids[0] == movers[-1] or here == movers[0])
+    m.press("Home", want=lambda pids, here: pids == movers[:-page - 2:-1])
+    m.press("N", "Home", want=lambda pids, here: pids == movers[:page + 1])
+    # Small ones, which only "all" shows
+    m.press("a", want=lambda pids, here: not pids)
+    m.press("a", "Home", want=lambda pids, here: pids == movers[:page + 1])
+    m.press("g", want=lambda pids, here: pids and len(pids) <= page)
+    for fold, unfold in (("Left", "Right"), ("-", "+"), ("Enter", "Enter")):
+        m.press("Home", fold, want=lambda pids, here: not pids)
+        m.press("Home", unfold, want=lambda pids, here: pids)
+    m.press("g", "g", "Home", want=lambda pids, here: pids == movers[:page + 1] and here == movers[0])
+    m.press("Space", "Space", want=lambda pids, here: here == movers[2])
+    assert [line[:1] for line in t.screen()[5:8]] == ["*", "*", " "]
+    m.press("u", want=lambda pids, here: not any(line.startswith("*") for line in t.screen()[5:]))
+    os.kill(movers[0], signal.SIGKILL)
+    judge.wait_for("its end", 10, lambda: judge.state(movers[0]) in (None, "Z"))
+    m.press("Home", want=lambda pids, here: here == movers[0])
+    m.press("C-l", want=lambda pids, here: pids == movers[1:page + 2])
+    m.press("p", want=lambda pids, here: any("paused" in line for line in t.screen()))
+    os.kill(movers[1], signal.SIGKILL)
+    judge.wait_for("its end", 10, lambda: judge.state(movers[1]) in (None, "Z"))
+    m.press("Down", "C-l", "Home", want=lambda pids, here: pids == movers[1:page + 2])
+    m.press("p", want=lambda pids, here: pids == movers[2:page + 3])
+    t.keys("Q")
+    assert t.status() == 0
+
+
 def test_trim_asks_and_tells_in_place(terminal, victim):
     t = terminal().run("--filter=topvictim")
     t.see(ROW.format(pid=victim.pid))
