@@ -100,15 +100,15 @@ static bool parse_gids(const char *p, void *field)
 	return true;
 }
 
-static bool parse_count(const char *p, void *field)
+static bool parse_last(const char *p, void *field)
 {
-	int n = 0, ignored;
+	int v = 0;
 
-	for (scan_blanks(&p); !at_end(p); scan_blanks(&p), n++)
-		if (!scan_int(&p, &ignored))
+	for (scan_blanks(&p); !at_end(p); scan_blanks(&p))
+		if (!scan_int(&p, &v))
 			return false;
 
-	*(int *)field = n;
+	*(pid_t *)field = v;
 	return true;
 }
 
@@ -175,7 +175,7 @@ static const struct row {
 	ROW("TracerPid", parse_int, tracer),
 	ROW("Uid", parse_uids, uid),
 	ROW("Gid", parse_gids, gid),
-	ROW("NSpid", parse_count, nspid_levels),
+	ROW("NSpid", parse_last, nspid),
 	ROW("VmSize", parse_kb, vm_size),
 	ROW("VmHWM", parse_kb, vm_hwm),
 	ROW("VmRSS", parse_kb, vm_rss),

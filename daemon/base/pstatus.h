@@ -16,7 +16,7 @@ struct pstatus {
 	uid_t uid, euid, suid; /* real, effective, saved */
 	gid_t gid;
 	int threads;
-	int nspid_levels; /* entries of NSpid: 1 in the reader's own pid namespace */
+	pid_t nspid; /* the last of NSpid, which is how it knows itself; 0 when there is none */
 	/* bytes; 0 for a kernel thread or zombie */
 	uint64_t vm_size, vm_hwm, vm_rss, rss_anon, rss_file, rss_shmem, vm_data, vm_stack, vm_pte, vm_swap, vm_lck;
 	bool thp_enabled; /* THP_enabled, since Linux 5.0; true when absent */

@@ -7,7 +7,8 @@
 #include <sys/mman.h>
 #include <time.h>
 
-#include "base/procfs.h"
+#include "base/pstatus.h"
+#include "inject/session.h"
 #include "inject/trace.h"
 
 #ifndef SYS_process_madvise
@@ -21,34 +22,21 @@
 /* A made-up heap address: filters can't tell it from others, they see no more than the number. */
 #define SOME_ADDR 0x7f0000000000
 
-/* The last number of NSpid: the thread's id as it knows itself, which process_vm_readv() on itself wants. */
+/* As the thread knows itself, which process_vm_readv() on itself wants. */
 static int lease_find_self(const struct inject *inj, pid_t *ret)
 {
-	char path[sizeof("task/-2147483648/status")], text[8192];
-	const char *line, *end;
-	long self = 0;
-	ssize_t n;
+	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
+	struct pstatus st;
+	int r;
 
-	(void)snprintf(path, sizeof(path), "task/%d/status", inj->tid);
-	n = procfs_read(inj->target->piddir, path, text, sizeof(text));
-	if (n < 0)
-		return (int)n;
-	line = strstr(text, "\nNSpid:");
-	if (!line)
+	if (dir < 0)
+		return errno == ENOENT ? -ESRCH : -errno;
+	r = pstatus_read(dir, &st);
+	if (r < 0)
+		return r;
+	if (!st.nspid)
 		return -EBADMSG;
-	line += strlen("\nNSpid:");
-	end = strchr(line, '\n');
-	while (end && line < end) {
-		char *next;
-
-		self = strtol(line, &next, 10);
-		if (next == line)
-			break;
-		line = next;
-	}
-	if (self <= 0 || self > INT32_MAX)
-		return -EBADMSG;
-	*ret = (pid_t)self;
+	*ret = st.nspid;
 	return 0;
 }
 

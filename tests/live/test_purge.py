@@ -134,6 +134,16 @@ def test_dry_run_predicts(start):
     v.finish()
 
 
+def test_many_groups(start):
+    """A status file beyond 8 KiB: what stands behind the list of groups is read all the same."""
+    v = start("bloat", asleep=True, prefix=["setpriv", f"--groups={','.join(str(10**9 + i) for i in range(1000))}"])
+    before = v.snapshot()
+    t = purge(v)
+    assert t.acted and t.outcome == "reclaimed", t
+    v.unharmed(before)
+    v.finish()
+
+
 @pytest.mark.parametrize("advice", ["dontneed", "free"])
 def test_advice(start, advice):
     v = start("bloat", "--count=300000", asleep=True)

@@ -26,7 +26,7 @@ static void test_status_real(void **state)
 	assert_true(s.state == 'S' && s.tgid == 100 && s.pid == 100 && s.ppid == 1 && s.tracer == 0);
 	assert_true(s.vm_size == 2500 << 10 && s.rss_anon > 0 && s.rss_shmem == 0);
 	assert_int_equal(s.vm_rss, s.rss_anon + s.rss_file + s.rss_shmem);
-	assert_true(s.thp_enabled && s.nspid_levels == 1 && s.seccomp == 0 && s.seccomp_filters == 0 && !s.shstk);
+	assert_true(s.thp_enabled && s.nspid == 100 && s.seccomp == 0 && s.seccomp_filters == 0 && !s.shstk);
 
 	assert_int_equal(pstatus_read(python, &s), 0);
 	assert_int_equal(s.threads, 2);
@@ -42,7 +42,7 @@ static void test_status_real(void **state)
 	assert_int_equal(pstatus_read(strict, &s), 0);
 	assert_int_equal(s.seccomp, 1);
 	assert_int_equal(pstatus_read(nested, &s), 0);
-	assert_int_equal(s.nspid_levels, 4);
+	assert_int_equal(s.nspid, 1);
 }
 
 static void test_status_hostile(void **state)
@@ -115,7 +115,7 @@ static void test_status_accepted(void **state)
 
 	(void)state;
 	assert_int_equal(pstatus_parse(HEAD, &s), 0);
-	assert_true(s.thp_enabled && s.seccomp_filters == -1 && s.vm_rss == 0 && s.nspid_levels == 0);
+	assert_true(s.thp_enabled && s.seccomp_filters == -1 && s.vm_rss == 0 && s.nspid == 0);
 	assert_int_equal(
 		pstatus_parse(HEAD "Unknown:\tx\nTHP_enabled:\t0\nSeccomp:\t2\nSeccomp_filters:\t3\nNoNewPrivs:\t1\n"
 				   "x86_Thread_features:\tshstk wrss \nx86_Thread_features_locked:\t\n",

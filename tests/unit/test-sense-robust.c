@@ -137,7 +137,7 @@ static void check_status(char *text, int dir)
 		return;
 	}
 	accepted++;
-	assert_true(s.pid >= 0 && s.tgid >= 0 && s.tracer >= 0 && s.threads >= 0 && s.nspid_levels >= 0);
+	assert_true(s.pid >= 0 && s.tgid >= 0 && s.tracer >= 0 && s.threads >= 0 && s.nspid >= 0);
 	assert_non_null(memchr(s.name, '\0', sizeof(s.name)));
 }
 
