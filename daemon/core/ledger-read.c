@@ -72,7 +72,7 @@ static int open_files(struct reading *r, int dir, const struct ledger_segments *
 	return 0;
 }
 
-/* One that has gone between listing and opening makes the list worthless: there is a newer one. */
+/* One that has gone while they are listed and opened makes the list worthless: there is a newer one. */
 static int open_all(struct reading *r, const char *path)
 {
 	_cleanup_close_ int dir = open(path, O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -86,7 +86,7 @@ static int open_all(struct reading *r, const char *path)
 		close_files(r);
 		q = ledger_segments_list(dir, &all);
 		if (!q)
-			q = open_files(r, dir, &all);
+			q = all.gone ? -ENOENT : open_files(r, dir, &all);
 	}
 	return q == -ENOENT ? -EBUSY : q;
 }

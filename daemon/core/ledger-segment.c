@@ -85,9 +85,14 @@ int ledger_segments_list(int dir, struct ledger_segments *ret)
 			return -errno;
 		if (!e)
 			break;
+		if (!number_of(e->d_name, &seg.first))
+			continue;
 		/* It may be removed at any time, being the oldest. */
-		if (!number_of(e->d_name, &seg.first) || fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0 ||
-		    !S_ISREG(st.st_mode))
+		if (fstatat(dir, e->d_name, &st, AT_SYMLINK_NOFOLLOW) < 0) {
+			s.gone |= errno == ENOENT;
+			continue;
+		}
+		if (!S_ISREG(st.st_mode))
 			continue;
 		seg.size = (uint64_t)st.st_size;
 		r = add(&s, &room, &seg);

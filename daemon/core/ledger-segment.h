@@ -19,6 +19,7 @@ struct ledger_segment {
 struct ledger_segments {
 	struct ledger_segment *v; /* malloc'ed, oldest first */
 	size_t n;
+	bool gone; /* one went while they were listed: younger ones may have come that aren't here */
 };
 
 /* What else lies in the folder is passed over. 0 or -errno. */

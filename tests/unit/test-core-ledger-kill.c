@@ -24,6 +24,7 @@
 #define KILLS 300
 #define STEP_RECORDS 70 /* enough for the first segment to go */
 #define READERS_NS 1500000000ull
+#define READERS_MAX_NS 30000000000ull
 
 /* Writes for ever, or @n records, and tells @report the number of each that is on disk. */
 static int write_on(int report, uint64_t n)
@@ -155,6 +156,26 @@ static void test_random(void **state)
 	assert_true(synced > 3 * (uint64_t)kills);
 }
 
+/* In a child that is to be followed. */
+static void follow_me(void)
+{
+	if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP))
+		_exit(9);
+}
+
+/* Follows it to its @k-th stop at a system call, or to its end: the status. */
+static int follow(pid_t pid, unsigned long k)
+{
+	int status;
+
+	assert_int_equal(waitpid(pid, &status, 0), pid);
+	for (unsigned long i = 0; i < k && WIFSTOPPED(status); i++) {
+		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	return status;
+}
+
 /* Kills it when it has come to its @k-th stop at a system call. False: it had ended before that. */
 static bool kill_at(unsigned long k, int report[2])
 {
@@ -164,16 +185,11 @@ static bool kill_at(unsigned long k, int report[2])
 	assert_true(pid >= 0);
 	if (!pid) {
 		close(report[0]);
-		if (ptrace(PTRACE_TRACEME, 0, NULL, NULL) < 0 || raise(SIGSTOP))
-			_exit(9);
+		follow_me();
 		_exit(write_on(report[1], STEP_RECORDS));
 	}
 	close(report[1]);
-	assert_int_equal(waitpid(pid, &status, 0), pid);
-	for (unsigned long i = 0; i < k && WIFSTOPPED(status); i++) {
-		assert_int_equal(ptrace(PTRACE_SYSCALL, pid, NULL, NULL), 0);
-		assert_int_equal(waitpid(pid, &status, 0), pid);
-	}
+	status = follow(pid, k);
 	if (WIFEXITED(status)) {
 		assert_int_equal(WEXITSTATUS(status), 0);
 		return false;
@@ -209,11 +225,68 @@ static void test_each_system_call(void **state)
 	assert_true(kills > 100);
 }
 
+/* What a reader says that stands still at its @k-th stop while @l gets as many records as make all segments go. */
+static bool overtaken_at(unsigned long k, struct ledger *l, uint64_t *next, uint64_t *ret_last)
+{
+	int report[2], status;
+	struct found f;
+	bool stopped;
+	pid_t pid;
+
+	assert_int_equal(pipe2(report, O_CLOEXEC), 0);
+	pid = fork();
+	if (!pid) {
+		follow_me();
+		f = find_all();
+		_exit(write(report[1], &f, sizeof(f)) != sizeof(f));
+	}
+	close(report[1]);
+	status = follow(pid, k);
+	stopped = WIFSTOPPED(status);
+	if (stopped) {
+		ledger_fake_append(l, *next, STEP_RECORDS);
+		*next += STEP_RECORDS;
+		assert_int_equal(ptrace(PTRACE_DETACH, pid, NULL, NULL), 0);
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+	}
+	assert_true(WIFEXITED(status) && WEXITSTATUS(status) == 0);
+	assert_int_equal(read(report[0], &f, sizeof(f)), sizeof(f));
+	assert_int_equal(f.damaged, 0);
+	*ret_last = f.last;
+	close(report[0]);
+	return stopped;
+}
+
+/* A reader that is overtaken anywhere on its way still sees what was there when it began, or younger ones. */
+static void test_overtaken(void **state)
+{
+	struct ledger *l;
+	uint64_t next = 1 + STEP_RECORDS, last;
+	unsigned long k = 1;
+	bool stopped = true;
+
+	(void)state;
+	if (under_valgrind())
+		skip();
+	l = ledger_fake_open(LITTLE);
+	ledger_fake_append(l, 1, STEP_RECORDS);
+	for (; stopped; k++) {
+		const uint64_t there = next - 1;
+
+		stopped = overtaken_at(k, l, &next, &last);
+		if (last < there)
+			fail_msg("stop %lu: %" PRIu64 " of %" PRIu64, k, last, there);
+	}
+	ledger_close(&l);
+	print_message("overtaken at %lu stops\n", k - 2);
+	assert_true(k > 20);
+}
+
 /* Readers, while records are written, and segments come and go under them. */
 static void test_readers(void **state)
 {
 	const struct ledger_filter last = { .uid = (uid_t)-1, .last = 20 };
-	const uint64_t end = clock_ns() + READERS_NS;
+	const uint64_t begin = clock_ns(), end = begin + READERS_NS, limit = begin + READERS_MAX_NS;
 	uint64_t reads = 0, before = 0;
 	int report[2], status;
 	pid_t pid;
@@ -227,7 +300,8 @@ static void test_readers(void **state)
 		_exit(write_on(report[1], UINT64_MAX));
 	}
 	close(report[1]);
-	for (; clock_ns() < end; reads++) {
+	/* Enough for segments to have gone, also where a sync, or this process's turn, takes long. */
+	for (; clock_ns() < end || ((reads <= 10 || before <= 80) && clock_ns() < limit); reads++) {
 		uint64_t synced = last_report(report[0], before);
 		struct found f = { 0 };
 
@@ -246,7 +320,6 @@ static void test_readers(void **state)
 	assert_true(WIFSIGNALED(status));
 	close(report[0]);
 	print_message("%" PRIu64 " reads while %" PRIu64 " records were written\n", reads, before);
-	/* Enough for segments to have gone, also where a sync takes long. */
 	assert_true(reads > 10 && before > 80);
 }
 
@@ -257,6 +330,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		TEST(test_random),
 		TEST(test_each_system_call),
+		TEST(test_overtaken),
 		TEST(test_readers),
 	};
 
