@@ -39,12 +39,12 @@ def request(pid, magic=MAGIC, version=VERSION, flags=0, start_time=0, remedies=T
 class Worker:
     """One worker in its own process group."""
 
-    def __init__(self, message, env=None):
+    def __init__(self, message, env=None, argv=(judge.WORKER,)):
         mine, its = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
         self.socket = mine
         self.status = None
         # posix_spawn, because only here the number of the descriptor can be chosen
-        self.pid = os.posix_spawn(judge.WORKER, [str(judge.WORKER)], {**os.environ, **(env or {})}, file_actions=[
+        self.pid = os.posix_spawnp(argv[0], [*map(str, argv)], {**os.environ, **(env or {})}, file_actions=[
             (os.POSIX_SPAWN_DUP2, its.fileno(), WORKER_FD),
             (os.POSIX_SPAWN_OPEN, 0, "/dev/null", os.O_RDWR, 0),
             (os.POSIX_SPAWN_DUP2, 0, 1)], setpgroup=0)

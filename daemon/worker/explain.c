@@ -81,12 +81,13 @@ static void explain_ask(struct explain *ex)
 
 static void explain_look(struct explain *ex)
 {
+	char why[EXPLAIN_TEXT_MAX];
 	int r = subject_open(ex->req, &ex->subject);
 
-	if (r == -ESRCH) {
-		explain_end(ex, WORKER_GONE, "no such process");
-	} else if (r < 0) {
-		explain_end(ex, WORKER_FAILED, strerror(-r));
+	if (r < 0) {
+		const enum worker_outcome outcome = unopened_subject(r, why, sizeof(why));
+
+		explain_end(ex, outcome, why);
 	} else if (pstat_is_kthread(&ex->subject.stat)) {
 		explain_end(ex, WORKER_REFUSED, "it is a kernel thread: it has no memory of its own");
 	} else if (!ex->subject.status.vm_size) {

@@ -244,6 +244,14 @@ static bool injector_owned(struct injector *in)
 	return !in->disowned;
 }
 
+static void injector_answer(struct injector *in, const struct remedy_result *result)
+{
+	if (in->disowned)
+		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
+	else
+		injector_end(in, injector_outcome(result->outcome), result->reason);
+}
+
 static void injector_carry_out(struct injector *in, const struct remedy *remedy, const struct remedy_site *site,
 			       const struct remedy_plan *plan, struct worker_step *step)
 {
@@ -251,6 +259,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	struct pstatus before, after;
 	struct split split = { .sight = SPLIT_NONE };
 	uint64_t start;
+	bool measured;
 
 	if (!remedy->outside)
 		split_prepare(&in->reader, in->subject.piddir, in->deadline_ns, &split);
@@ -267,11 +276,12 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
-	injector_end(in, injector_outcome(result.outcome), result.reason);
-	if (in->disowned)
-		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	/* What exits or runs another program hasn't given its memory back to us. */
-	if (result.outcome != REMEDY_GONE && injector_measure(in, &after)) {
+	measured = result.outcome != REMEDY_GONE && injector_measure(in, &after);
+	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
+	if (measured || result.outcome != REMEDY_DONE || in->disowned)
+		injector_answer(in, &result);
+	if (measured) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
@@ -469,13 +479,13 @@ void injector_run(const struct worker_request *req, struct worker_result *ret)
 	const bool outside = !(req->remedies & ~OUTSIDE);
 	int r = trace_init();
 
-	if (r == 0)
-		r = subject_open(req, &in.subject);
 	if (r < 0) {
-		if (r == -ESRCH)
-			injector_end(&in, WORKER_GONE, "no such process");
-		else
-			injector_end(&in, WORKER_FAILED, strerror(-r));
+		injector_end(&in, WORKER_FAILED, strerror(-r));
+		return;
+	}
+	r = subject_open(req, &in.subject);
+	if (r < 0) {
+		ret->outcome = unopened_subject(r, ret->reason, sizeof(ret->reason));
 		return;
 	}
 	ret->start_time = in.subject.stat.start_time;

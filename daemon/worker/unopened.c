@@ -31,3 +31,17 @@ enum worker_outcome unopened(int error, char *why, size_t size)
 	text_format(why, size, "failed to open its memory and files: %s", strerror(-error));
 	return WORKER_FAILED;
 }
+
+enum worker_outcome unopened_subject(int error, char *why, size_t size)
+{
+	if (error == -ESRCH) {
+		text_format(why, size, "no such process");
+		return WORKER_GONE;
+	}
+	if (error == -EACCES || error == -EPERM) {
+		text_format(why, size, "/proc keeps it from who may not trace it (hidepid)");
+		return WORKER_DENIED;
+	}
+	text_format(why, size, "%s", strerror(-error));
+	return WORKER_FAILED;
+}

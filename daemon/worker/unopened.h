@@ -1,5 +1,5 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
-/* Why the reader could not open a target, for people. */
+/* Why a target could not be opened, for people. */
 #ifndef RECLAIM_WORKER_UNOPENED_H
 #define RECLAIM_WORKER_UNOPENED_H
 
@@ -9,5 +9,8 @@
 
 /* @error: what the reader's reply says. Fills @why. */
 enum worker_outcome unopened(int error, char *why, size_t size);
+
+/* @error: of subject_open(). Fills @why. */
+enum worker_outcome unopened_subject(int error, char *why, size_t size);
 
 #endif

@@ -15,6 +15,7 @@ from pathlib import Path
 import pytest
 
 import judge
+import workerproto as w
 
 KTHREAD = 0x00200000
 
@@ -32,7 +33,7 @@ def refused(pid, *words, rc=3, options=("--timeout=2s",), limit=10.0, **kw):
     assert t.rc == rc, t
     assert t.outcome == {3: "refused", 4: "failed", 5: "failed"}[rc], t
     assert t.reason and "\n" not in t.reason and len(t.reason) > 8, t
-    assert any(w.lower() in t.reason.lower() for w in words), f"{t.reason!r} has none of {words}"
+    assert any(word.lower() in t.reason.lower() for word in words), f"{t.reason!r} has none of {words}"
     assert t.doc["freed"] == 0 and t.doc["stopped_us_max"] < 1000000
     # one line for people, naming the pid and the reason
     lines = t.answer.err.strip().splitlines()
@@ -301,6 +302,26 @@ def test_not_permitted(start, tmp_path):
     v = start("plain", asleep=True)
     before = v.snapshot()
     refused(v.pid, "permitted", "permission", "root", rc=4, prefix=NOBODY, program=program, env=env)
+    v.unharmed(before)
+    v.finish()
+
+
+@pytest.mark.parametrize("hidepid, rc, outcome", [("noaccess", 4, w.DENIED), ("invisible", 5, w.GONE)])
+def test_hidden(start, tmp_path, hidepid, rc, outcome):
+    """A /proc that keeps others' processes from who may not trace them: not permitted, or not there at all."""
+    program, env = copy_of_programs(tmp_path)
+    hide = ["unshare", "-m", "sh", "-ec", f'mount -t proc -o hidepid={hidepid} proc /proc; exec "$@"', "sh", *NOBODY]
+    v = start("plain", asleep=True)
+    before = v.snapshot()
+    refused(v.pid, "not permitted", "no such process", rc=rc, prefix=hide, program=program, env=env)
+    a = judge.ctl("--json", "explain", v.pid, prefix=hide, program=program, env=env)
+    assert a.rc == rc, a
+    argv = [*hide, env["RECLAIM_WORKER"]]
+    with w.Worker(w.request(v.pid), argv=argv) as worker:
+        r = worker.result()
+    assert r.outcome == outcome and (outcome != w.DENIED or "hidepid" in r.reason), r
+    with w.Worker(w.request(v.pid, remedies=0, op=w.EXPLAIN), argv=argv) as worker:
+        assert worker.head() == (v.pid, outcome)
     v.unharmed(before)
     v.finish()
 
