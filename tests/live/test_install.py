@@ -10,7 +10,8 @@ import pytest
 
 import judge
 
-VARIANTS = {"build": [], "build/san": ["SAN=1"], "build/clang": ["CC=clang"], "build/fault": ["FAULT=1"]}
+VARIANTS = {"build": [], "build/san": ["SAN=1"], "build/clang": ["CC=clang"], "build/fault": ["FAULT=1"],
+            "build/coverage": ["COVERAGE=1"]}
 
 
 def make(*args):
