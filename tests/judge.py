@@ -81,6 +81,10 @@ def tids(pid):
         return []
 
 
+def children(pid):
+    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
+
+
 def syscall_of(pid, tid=None):
     """(number, arguments, sp, pc) of a thread in a system call, else None."""
     try:

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """reclaimd, end to end: whom it acts on and whom it doesn't, how often, and what it leaves behind when it is killed."""
 
+import contextlib
 import os
 import random
 import re
@@ -259,8 +260,24 @@ def check_history(daemon, cooldown):
     return records
 
 
+def descendants(pid):
+    found = []
+    for child in judge.children(pid):
+        found += [child, *descendants(child)]
+    return found
+
+
+def kill_a_worker(rng, daemon):
+    """Or its reader. Returns whether there was one."""
+    with contextlib.suppress(OSError, IndexError):
+        os.kill(rng.choice(descendants(daemon.proc.pid)), signal.SIGKILL)
+        return True
+    return False
+
+
 def test_killed_at_random(daemon, bloat):
-    """No target stopped, traced or damaged, history whole, nothing done twice in its cooldown."""
+    """The daemon and its workers: no target stopped, traced or damaged, history whole, nothing done twice in its
+    cooldown. RECLAIM_DAEMON_KILLS=number of daemons."""
     seed = int(os.environ.get("RECLAIM_TORTURE_SEED", time.time()))
     rng = random.Random(seed)
     rounds = int(os.environ.get("RECLAIM_DAEMON_KILLS", "15"))
@@ -269,7 +286,7 @@ def test_killed_at_random(daemon, bloat):
     daemon.configure(interval="1s", idle="0", cooldown="2s", more="IdleCPU=100%\n[Daemon]\nBackoffMaxSec=2s")
     busy = bloat("victim-busy", "--count=90000", "--threads=1", asleep=False)
     victims = [busy, *(bloat(f"victim{i}", "--count=90000") for i in range(3))]
-    n = killed_at_work = 0
+    n = killed_at_work = workers = 0
     # How long an action takes depends on the machine: until some were cut off.
     while n < rounds or (killed_at_work < 2 and n < 6 * rounds):
         n += 1
@@ -281,6 +298,10 @@ def test_killed_at_random(daemon, bloat):
             while len(daemon.records("begin")) == begun and time.monotonic() < until:
                 time.sleep(0.001)
         time.sleep(rng.choice([0, rng.uniform(0, 0.02), rng.uniform(0, 0.3)]))
+        if n % 2 and kill_a_worker(rng, daemon):
+            # Sometimes the daemon sees it, and goes on; sometimes it doesn't come to that.
+            workers += 1
+            time.sleep(rng.choice([0, rng.uniform(0, 0.5)]))
         daemon.proc.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
         daemon.proc.wait(20)
         killed_at_work += any(r.kind in ("begin", "look") for r in daemon.records()[-1:])
@@ -290,10 +311,10 @@ def test_killed_at_random(daemon, bloat):
             judge.wait_for("the target to be let go", 5, lambda v=v: judge.status(v.pid)["TracerPid"] == "0"
                            and judge.state(v.pid) in "RSD")
     records = check_history(daemon, 2 * SECOND)
-    print(f"{n} killed, {killed_at_work} with nothing written since a look or a begin, "
+    print(f"{n} killed, and {workers} workers; {killed_at_work} with nothing written since a look or a begin, "
           f"{sum(r.reason == 'interrupted' for r in records)} actions interrupted of "
           f"{sum(r.kind == 'begin' for r in records)}")
-    assert killed_at_work > 1 and any(r.kind == "action" for r in records), [r.kind for r in records]
+    assert killed_at_work > 1 and workers and any(r.kind == "action" for r in records), [r.kind for r in records]
     # The next one goes on from there.
     for v in victims:
         v.command("again")

@@ -87,12 +87,8 @@ def pid_one(special, start):
     """A bloated process that is pid 1 of its own namespace; returns it and how to get there."""
     exe = special.cc("plain")
     v = start(None, argv=[*judge.own_mounts(), "-p", "-f", "--mount-proc", "--kill-child", exe])
-    init = judge.wait_for("pid 1", 30, lambda: children(v.pid))[0]
+    init = judge.wait_for("pid 1", 30, lambda: judge.children(v.pid))[0]
     return init, ["nsenter", "-t", str(init), "-p", "-m", "-r"]
-
-
-def children(pid):
-    return [int(c) for c in Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()]
 
 
 def test_pid_one_without_force(special, start):
@@ -218,7 +214,7 @@ def test_vfork_parent_and_child(start):
     """The parent is in D state until the child ends, and the child runs on its memory."""
     v = start("targets", "--mode=vfork")
     judge.wait_for("the parent to wait", 30, lambda: judge.state(v.pid) == "D")
-    child = judge.wait_for("the child", 30, lambda: children(v.pid))[0]
+    child = judge.wait_for("the child", 30, lambda: judge.children(v.pid))[0]
     judge.wait_for("the child to sleep", 30, lambda: judge.asleep(child))
     before, child_before = v.snapshot(), judge.Snapshot(child)
     refused(v.pid, "vfork", "D state", "uninterruptible", "disk sleep", "shares")
