@@ -147,24 +147,10 @@ static const struct remedy *injector_remedy(uint32_t bit, uint32_t *ret_index)
 	return NULL;
 }
 
-static enum worker_outcome injector_outcome(enum remedy_outcome o)
-{
-	switch (o) {
-	case REMEDY_DONE:
-		return WORKER_NOTHING;
-	case REMEDY_REFUSED:
-		return WORKER_REFUSED;
-	case REMEDY_FAILED:
-		return WORKER_FAILED;
-	case REMEDY_TIMEOUT:
-		return WORKER_TIMEOUT;
-	case REMEDY_DENIED:
-		return WORKER_DENIED;
-	case REMEDY_GONE:
-		return WORKER_GONE;
-	}
-	return WORKER_FAILED;
-}
+static const enum worker_outcome injector_outcomes[] = {
+	[REMEDY_DONE] = WORKER_NOTHING,	   [REMEDY_REFUSED] = WORKER_REFUSED, [REMEDY_FAILED] = WORKER_FAILED,
+	[REMEDY_TIMEOUT] = WORKER_TIMEOUT, [REMEDY_DENIED] = WORKER_DENIED,   [REMEDY_GONE] = WORKER_GONE,
+};
 
 /* What a remedy is given to work with. */
 struct site {
@@ -249,7 +235,7 @@ static void injector_answer(struct injector *in, const struct remedy_result *res
 	if (in->disowned)
 		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	else
-		injector_end(in, injector_outcome(result->outcome), result->reason);
+		injector_end(in, injector_outcomes[result->outcome], result->reason);
 }
 
 static void injector_carry_out(struct injector *in, const struct remedy *remedy, const struct remedy_site *site,
