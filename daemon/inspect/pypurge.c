@@ -19,6 +19,7 @@ struct candidate {
 	uint32_t index;
 	uint64_t address;
 	struct pypurge_slots pools;
+	bool partly; /* the lists had no room for all of it: it comes again after this round */
 };
 
 struct pypurge {
@@ -178,6 +179,7 @@ static int scan_one(struct pypurge *p, struct remote *mem, const struct pypurge_
 		.index = index,
 		.address = p->arena.o.address,
 		.pools = out.pools,
+		.partly = out.full,
 	};
 	round_add(round, &p->arena, &out, &p->lists);
 	return 1;
@@ -284,6 +286,8 @@ int pypurge_check(struct pypurge *p, struct remote *mem, const struct pypurge_li
 		if (r < 0 && !is_torn(r))
 			return r;
 		p->stats.torn += r < 0;
+		if (r == 0 && p->candidates[i].partly)
+			break;
 	}
 	if (i == 0 && p->n_candidates && !ret->n_writes && !ret->n_ranges && !p->vector.n_dirty) {
 		p->late = out_of_budget(r);
@@ -321,6 +325,7 @@ void pypurge_failed(struct pypurge *p, uint32_t tries)
 	if (++p->failed < tries)
 		return;
 	p->failed = 0;
+	p->stats.passed++;
 	p->next = p->n_candidates ? p->candidates[0].index + 1 : p->scanned;
 }
 

@@ -35,6 +35,7 @@ struct pypurge_limits {
 /* What one sweep came to, and where. */
 struct pypurge_stats {
 	uint64_t rounds, arenas, torn; /* looked at; contradictory, or partly swapped out */
+	uint64_t passed; /* arenas passed over: they came to nothing too often */
 	uint64_t resident, touched; /* bytes dropped; bytes that our writes brought in */
 	bool lists_torn; /* the arenas' list contradicted itself under the lock: nothing more is retired */
 };

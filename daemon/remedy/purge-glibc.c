@@ -64,6 +64,7 @@ static int purge_glibc_fill(struct purge_glibc *p, const struct purge_ask *ask)
 			if (++torn < TORN_MAX)
 				continue;
 			torn = 0;
+			p->passed++;
 			purge_glibc_next_arena(p);
 			continue;
 		}

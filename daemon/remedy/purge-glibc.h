@@ -13,6 +13,7 @@ struct purge_glibc {
 	size_t n_arenas, at; /* at: the one that is worked on */
 	struct glibc_cursor cursor;
 	size_t n, used; /* candidates, and how many of them are done with */
+	size_t passed; /* arenas that were caught in the middle of a change too often */
 	size_t judged; /* by the last check: done with as soon as that has been carried out */
 	struct glibc_range v[PURGE_RANGES_MAX];
 	struct glibc_range good[PURGE_RANGES_MAX];

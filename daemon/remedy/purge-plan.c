@@ -165,6 +165,13 @@ void purge_plan(struct remedy_facts *facts, struct remedy_plan *ret)
 	ret->has_predicted = ret->possible;
 }
 
+static uint32_t purge_passed(const struct purge_side *side)
+{
+	const uint64_t pools = side->python.pools ? pypurge_sweep_stats(side->python.pools)->passed : 0;
+
+	return (uint32_t)MIN(pools + side->glibc.passed, (uint64_t)UINT32_MAX);
+}
+
 int purge_scan(struct purge_side *side, const struct purge_ask *ask, struct purge_round *ret)
 {
 	struct purge_ask now = *ask;
@@ -186,7 +193,7 @@ int purge_scan(struct purge_side *side, const struct purge_ask *ask, struct purg
 	if (r < 0)
 		return r;
 	if (done)
-		ret->kind = PURGE_DONE;
+		*ret = (struct purge_round){ .kind = PURGE_DONE, .passed = purge_passed(side) };
 	side->kind = ret->kind;
 	return 0;
 }

@@ -29,6 +29,7 @@
 #define PURGE_WAITS_MAX 4 /* for Python's, in a row */
 #define PURGE_PAUSE_NS 3000000 /* after a round that came to nothing; on a busy machine up to 64 times as long */
 #define USER_TOP (1ull << 47)
+#define PURGE_CHANGING "its allocator could not be told: it keeps changing"
 
 struct purge_run {
 	const struct remedy_site *site;
@@ -45,6 +46,7 @@ struct purge_run {
 	uint64_t rounds, given_up, ranges;
 	uint64_t longest_stop_ns, longest_hold_ns, total_ns;
 	uint64_t skipped; /* arenas that were given up, or the interpreter */
+	uint32_t passed; /* by the reader, see purge_round */
 };
 
 enum purge_step {
@@ -212,7 +214,7 @@ static void purge_round_failed(int r, const char *why, bool gil, struct remedy_r
 	else if (!why && r == -ETIME)
 		why = "the machine is too busy: the lock had been let go of before all was ready";
 	else if (!why && r == -EBADMSG)
-		why = "its allocator could not be told: it keeps changing";
+		why = PURGE_CHANGING;
 	attempt_call_failed(r, why, "a purge", ret);
 }
 
@@ -305,7 +307,8 @@ static enum purge_step purge_judge(struct purge_run *run, bool gil, int r)
 		return PURGE_END;
 	}
 	run->given_up++;
-	run->ask.again = 1;
+	/* Says nothing of what was to be done under the lock. */
+	run->ask.again = r != -ETIMEDOUT;
 	run->ask.applied = 0;
 	if (++run->failures < PURGE_FAILURES_MAX) {
 		(void)nanosleep(&pause, NULL);
@@ -325,8 +328,8 @@ static void purge_scan_failed(int r, struct remedy_result *ret)
 		{ -EDQUOT, REMEDY_TIMEOUT, "its allocator takes too long to be read" },
 		{ -ESRCH, REMEDY_GONE, "it has exited" },
 		{ -EFAULT, REMEDY_GONE, "it has exited, or ran another program" },
-		{ -EBADMSG, REMEDY_REFUSED, "its allocator could not be told: it keeps changing" },
-		{ -EAGAIN, REMEDY_REFUSED, "its allocator could not be told: it keeps changing" },
+		{ -EBADMSG, REMEDY_REFUSED, PURGE_CHANGING },
+		{ -EAGAIN, REMEDY_REFUSED, PURGE_CHANGING },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
@@ -357,6 +360,7 @@ static int purge_rounds(struct purge_run *run, struct remedy_result *ret)
 			purge_scan_failed(r, ret);
 			return r;
 		}
+		run->passed = round.passed;
 		if (round.kind == PURGE_DONE)
 			return 0;
 		r = purge_round(run, &round, ret);
@@ -421,8 +425,10 @@ static void purge_run(const struct remedy_site *site, const struct remedy_plan *
 	if (r < 0 && ret->outcome == REMEDY_DONE)
 		text_append(ret->detail, sizeof(ret->detail), "; ended early: %s", ret->reason);
 	/* Of rounds that the next one made good. */
-	if (r == 0 && !run.skipped)
+	if (r == 0 && !run.skipped && !run.passed)
 		ret->reason[0] = '\0';
+	else if (!*ret->reason)
+		text_format(ret->reason, sizeof(ret->reason), "%s", PURGE_CHANGING);
 }
 
 /* Retired pools are paid for in address space: not where that is short, or charged for. */

@@ -49,6 +49,7 @@ struct purge_ask {
 struct purge_round {
 	uint32_t kind; /* enum purge_kind */
 	uint32_t ranges, writes, values; /* at most so many will come of it */
+	uint32_t passed; /* in the end: places passed over, since they came to nothing too often */
 	uint64_t lock; /* address of the arena's lock */
 	uint64_t resident; /* bytes, as of now */
 };
