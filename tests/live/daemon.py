@@ -97,9 +97,18 @@ class Daemon:
             return condition()
         return judge.wait_for(what, timeout, look)
 
+    def ended(self, timeout=20):
+        """Its exit status; says what it is at instead, when it doesn't end."""
+        try:
+            return self.proc.wait(timeout)
+        except subprocess.TimeoutExpired:
+            files = "status", "wchan", "syscall", "stack"
+            text = "\n".join(Path(f"/proc/{self.proc.pid}/{f}").read_text(errors="replace") for f in files)
+            raise AssertionError(f"reclaimd doesn't end in {timeout} s: {text}") from None
+
     def stop(self, how=signal.SIGTERM):
         self.proc.send_signal(how)
-        rc = self.proc.wait(20)
+        rc = self.ended()
         self.proc = None
         return rc
 

@@ -303,7 +303,7 @@ def test_killed_at_random(daemon, bloat):
             workers += 1
             time.sleep(rng.choice([0, rng.uniform(0, 0.5)]))
         daemon.proc.send_signal(rng.choice([signal.SIGKILL, signal.SIGKILL, signal.SIGTERM]))
-        daemon.proc.wait(20)
+        daemon.ended()
         killed_at_work += any(r.kind in ("begin", "look") for r in daemon.records()[-1:])
         rng.choice(victims).command("again")
         for v in victims:
