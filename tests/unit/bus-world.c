@@ -152,7 +152,7 @@ sd_bus *bus_world_connect(const struct bus_world *w, uid_t uid)
 
 bool bus_world_until(const uint32_t *v, uint32_t want)
 {
-	const uint64_t deadline = clock_ns() + 2000000000ull;
+	const uint64_t deadline = clock_ns() + 10000000000ull;
 
 	while (*(const volatile uint32_t *)v != want && clock_ns() < deadline)
 		poll(NULL, 0, 2);
