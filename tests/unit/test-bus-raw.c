@@ -8,10 +8,10 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #include <cmocka.h>
 
-#include "base/clock.h"
 #include "base/procfs.h"
 #include "base/pstatus.h"
 #include "bus-world.h"
@@ -309,27 +309,37 @@ static void test_huge(void **state)
 	assert_true(rss_of(world.child) < before + (8u << 20));
 }
 
-/* A guest who floods us leaves the others their turn. */
+static uint64_t cpu_ns(clockid_t clock)
+{
+	struct timespec now;
+
+	assert_int_equal(clock_gettime(clock, &now), 0);
+	return (uint64_t)now.tv_sec * 1000000000 + (uint64_t)now.tv_nsec;
+}
+
+/* A guest who floods us leaves the others their turn. In the daemon's own time: it isn't alone on this machine. */
 static void test_flood(void **state)
 {
 	static struct wire seeds[8];
 	const size_t n = record_all(seeds, ARRAY_SIZE(seeds) - 1);
 	int fds[8];
 	sd_bus *bob = bus_world_connect(&world, FAKE_BOB);
+	clockid_t clock;
 	uint64_t began;
 
 	(void)state;
+	assert_int_equal(clock_getcpuclockid(world.child, &clock), 0);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++) {
 		fds[i] = bus_world_socket(&world, FAKE_ALICE);
 		(void)!write(fds[i], begin, sizeof(begin) - 1);
 		for (size_t k = 0; k < 500; k++)
 			(void)!send(fds[i], seeds[n - 1].bytes, seeds[n - 1].n, MSG_NOSIGNAL | MSG_DONTWAIT);
 	}
-	began = clock_ns();
+	began = cpu_ns(clock);
 	for (size_t i = 0; i < 5; i++)
 		assert_true(sd_bus_call_method(bob, NULL, BUS_PATH, BUS_INTERFACE, "Trim", NULL, NULL, "ia{sv}",
 					       FAKE_BOBS, 0) >= 0);
-	assert_true(clock_ns() - began < 3000000000ull);
+	assert_true(cpu_ns(clock) - began < 1000000000);
 	for (size_t i = 0; i < ARRAY_SIZE(fds); i++)
 		close(fds[i]);
 	sd_bus_flush_close_unref(bob);
