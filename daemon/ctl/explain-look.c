@@ -3,14 +3,17 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdatomic.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/procfs.h"
 #include "ctl/bus-client.h"
 #include "ctl/explain.h"
 #include "sense/source.h"
 
 #define REGIONS_MAX ((size_t)1 << 20)
+#define LATE_NS 800000000ull /* after the deadline: a worker that is late has been ended by then */
 
 /* PY_VERSION_HEX, cpython/Include/patchlevel.h. Before 3.11 the last number can't always be told: then it is 0. */
 const char *explain_python_version(uint32_t version, char *buf, size_t size)
@@ -170,7 +173,17 @@ static void read_ages(int procfs, pid_t pid, struct explanation *e)
 	source_close(&source);
 }
 
-int explanation_read(int procfs, const struct explain_ask *o, pid_t pid, struct explanation *e, char *why, size_t size)
+/* One looking, which its thread owns together with whoever waits for it: the last to let go frees it. */
+struct looking {
+	int procfs;
+	struct explain_ask ask;
+	pid_t pid;
+	struct explanation e;
+	int r;
+	atomic_bool left; /* by one of the two */
+};
+
+static int look_all(int procfs, const struct explain_ask *o, pid_t pid, struct explanation *e)
 {
 	_cleanup_close_ int dir = procfs_open_pid(procfs, pid);
 	_cleanup_close_ int root = open("/", O_PATH | O_DIRECTORY | O_CLOEXEC);
@@ -185,7 +198,70 @@ int explanation_read(int procfs, const struct explain_ask *o, pid_t pid, struct 
 	if (r == 0 && o->map && e->has_regions)
 		read_ages(procfs, pid, e);
 	thp_read(root, &e->thp);
-	if (r < 0)
+	return r;
+}
+
+/* true when the other one has let go of it before: then it is the caller's alone. */
+static bool looking_leave(struct looking *l)
+{
+	return atomic_exchange(&l->left, true);
+}
+
+static void looking_free(struct looking *l)
+{
+	explanation_done(&l->e);
+	free(l);
+}
+
+static void *looking_thread(void *arg)
+{
+	struct looking *l = arg;
+
+	l->r = look_all(l->procfs, &l->ask, l->pid, &l->e);
+	if (looking_leave(l))
+		looking_free(l);
+	return NULL;
+}
+
+/*
+ * The kernel makes up smaps under the lock of the target's mappings, for which it waits as long as somebody has it:
+ * who reads the target's memory has, where that is a file on a file system that doesn't answer, and who wants to
+ * change them keeps all others out meanwhile. A thread that waits there ends with our process. true when it is done.
+ */
+static bool looking_wait(struct looking *l)
+{
+	const uint64_t us = l->ask.timeout_us ? l->ask.timeout_us : EXPLAIN_TIMEOUT_US;
+	const uint64_t end_ns = clock_ns() + us * 1000 + LATE_NS;
+	const struct timespec end = { .tv_sec = (time_t)(end_ns / 1000000000), .tv_nsec = (long)(end_ns % 1000000000) };
+	pthread_t thread;
+
+	if (pthread_create(&thread, NULL, looking_thread, l) != 0) {
+		(void)looking_thread(l);
+		return true;
+	}
+	if (pthread_clockjoin_np(thread, NULL, CLOCK_MONOTONIC, &end) == 0)
+		return true;
+	(void)pthread_detach(thread);
+	return looking_leave(l);
+}
+
+int explanation_read(int procfs, const struct explain_ask *o, pid_t pid, struct explanation *e, char *why, size_t size)
+{
+	struct looking *l = calloc(1, sizeof(*l));
+	int r = -ENOMEM;
+
+	if (l) {
+		*l = (struct looking){ .procfs = procfs, .ask = *o, .pid = pid };
+		r = -ETIMEDOUT;
+	}
+	if (l && looking_wait(l)) {
+		r = l->r;
+		*e = l->e;
+		free(l);
+	}
+	if (r == -ETIMEDOUT)
+		snprintf(why, size, "timed out: its mappings are too many, or locked; allow more with --timeout");
+	else if (r < 0)
 		snprintf(why, size, "%s", r == -ESRCH ? "no such process" : strerror(-r));
 	return r;
 }

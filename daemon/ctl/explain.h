@@ -58,14 +58,14 @@ struct explanation {
 #define EXPLAIN_TIMEOUT_US 10000000ull
 
 struct explain_ask {
-	uint64_t timeout_us; /* for the looking inside; 0: EXPLAIN_TIMEOUT_US */
+	uint64_t timeout_us; /* 0: EXPLAIN_TIMEOUT_US */
 	bool map; /* draw a map, which the daemon doesn't */
 	int cancel_fd; /* the looking inside ends when it is readable; 0: none */
 };
 
 /*
  * Looks at a process: everything but the notes. 0 also when nothing is known of its inside, and
- * answer.head says why; -ESRCH, -EACCES, -errno with @why. The caller calls explanation_done().
+ * answer.head says why; -ESRCH, -EACCES, -ETIMEDOUT, -errno with @why. The caller calls explanation_done().
  */
 int explanation_read(int proc, const struct explain_ask *ask, pid_t pid, struct explanation *ret, char *why,
 		     size_t why_size) __must_check;
