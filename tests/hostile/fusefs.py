@@ -2,13 +2,14 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """A file system that answers as long as it wants to: one file, "f", served from memory through /dev/fuse.
 
-usage: fusefs.py [--other] [--sync] SOURCE MOUNTPOINT PROGRAM ARGUMENT...
+usage: fusefs.py [--other] [--sync] [--locks] SOURCE MOUNTPOINT PROGRAM ARGUMENT...
 
 Mounts itself, starts PROGRAM ("{}" is the file) and writes its pid. Commands on stdin: "hang WORD...", from
-then on requests of these kinds get no answer (read, open, getattr, lookup, all) and nothing that was read before
-is remembered; "held", which says how many wait. At the end of stdin it ends, and the kernel fails whatever waits.
---other lets other users in, which is what root needs. --sync: pages are read in calls that wait inside of the
-file system instead of for a locked page.
+then on requests of these kinds get no answer (read, open, getattr, lookup, lock, all) and nothing that was read
+before is remembered; "held", which says how many wait; "answer", which answers all of them and hangs no more. At the
+end of stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what root needs.
+--sync: pages are read in calls that wait inside of the file system instead of for a locked page. --locks: flock() is
+asked of it, and always granted.
 """
 
 import ctypes
@@ -21,9 +22,9 @@ import struct
 import sys
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 17, 18, 25, 26
-OPENDIR, RELEASEDIR, ACCESS, INTERRUPT, BATCH_FORGET = 27, 29, 34, 36, 42
-KINDS = {"lookup": LOOKUP, "getattr": GETATTR, "open": OPEN, "read": READ}
-ASYNC_READ = 1
+OPENDIR, RELEASEDIR, SETLK, SETLKW, ACCESS, INTERRUPT, BATCH_FORGET = 27, 29, 32, 33, 34, 36, 42
+KINDS = {"lookup": LOOKUP, "getattr": GETATTR, "open": OPEN, "read": READ, "lock": SETLKW}
+ASYNC_READ, FLOCK_LOCKS = 1, 1 << 10
 ROOT, FILE = 1, 2
 PR_SET_PDEATHSIG = 1
 
@@ -31,8 +32,9 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 
 class Server:
-    def __init__(self, fd, content, sync):
-        self.fd, self.content, self.sync, self.hung, self.held = fd, content, sync, set(), 0
+    def __init__(self, fd, content, flags):
+        self.fd, self.content, self.hung, self.held, self.waiting = fd, content, set(), 0, []
+        self.flags = (0 if "--sync" in flags else ASYNC_READ) | (FLOCK_LOCKS if "--locks" in flags else 0)
 
     def attributes(self, node):
         mode, size = (stat.S_IFDIR | 0o755, 0) if node == ROOT else (stat.S_IFREG | 0o755, len(self.content))
@@ -45,8 +47,7 @@ class Server:
     def answer(self, op, node, body):
         """Bytes, or a negative errno."""
         if op == INIT:
-            return struct.pack("<4I2H2I2H8I", 7, 31, 65536, 0 if self.sync else ASYNC_READ, 16, 12, 65536, 1, 1, 0,
-                               *[0] * 8)
+            return struct.pack("<4I2H2I2H8I", 7, 31, 65536, self.flags, 16, 12, 65536, 1, 1, 0, *[0] * 8)
         if op == LOOKUP:
             if body.rstrip(b"\0") != b"f":
                 return -errno.ENOENT
@@ -60,7 +61,7 @@ class Server:
             return self.content[offset:offset + size]
         if op == STATFS:
             return struct.pack("<5Q10I", 0, 0, 0, 0, 0, 4096, 255, 4096, 0, *[0] * 6)
-        return b"" if op in (FLUSH, RELEASE, RELEASEDIR, ACCESS) else -errno.ENOSYS
+        return b"" if op in (FLUSH, RELEASE, RELEASEDIR, ACCESS, SETLK, SETLKW) else -errno.ENOSYS
 
     def serve(self):
         request = os.read(self.fd, 1 << 20)
@@ -69,8 +70,12 @@ class Server:
             return
         if op in self.hung:
             self.held += 1
-            return
-        got = self.answer(op, node, request[40:])
+            self.waiting.append((op, unique, node, request[40:]))
+        else:
+            self.reply(op, unique, node, request[40:])
+
+    def reply(self, op, unique, node, body):
+        got = self.answer(op, node, body)
         body, error = (b"", got) if isinstance(got, int) else (got, 0)
         try:
             os.write(self.fd, struct.pack("<IiQ", 16 + len(body), error, unique) + body)
@@ -86,6 +91,11 @@ class Server:
             print("ok", flush=True)
         elif words[0] == "held":
             print(self.held, flush=True)
+        elif words[0] == "answer":
+            self.hung.clear()
+            while self.waiting:
+                self.reply(*self.waiting.pop())
+            print("ok", flush=True)
 
 
 def mount(fd, place, other):
@@ -114,11 +124,11 @@ def start(argv):
 
 
 def main(argv):
-    flags = {a for a in argv if a in ("--other", "--sync")}
+    flags = {a for a in argv if a in ("--other", "--sync", "--locks")}
     source, place, *program = [a for a in argv if a not in flags]
     fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
     with open(source, "rb") as f:
-        server = Server(fd, f.read(), "--sync" in flags)
+        server = Server(fd, f.read(), flags)
     mount(fd, place, "--other" in flags)
     server.serve()
     print(start([a.replace("{}", f"{place}/f") for a in program]), flush=True)

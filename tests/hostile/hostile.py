@@ -93,10 +93,10 @@ class Verdict:
             print(f"\n  {self.name}: {', '.join(self.said)}; {late}, seed {SEED}")
 
 
-def look(verdict, pid, timeout=1.0, late=LATE):
+def look(verdict, pid, timeout=1.0, late=LATE, env=None):
     """explain: ends in time, with facts or a reason that a terminal may be shown."""
     began = time.monotonic()
-    a = judge.ctl("--json", "explain", f"--timeout={int(timeout * 1000)}ms", pid)
+    a = judge.ctl("--json", "explain", f"--timeout={int(timeout * 1000)}ms", pid, env=env)
     took = time.monotonic() - began
     verdict.took(took, timeout)
     assert took < timeout + late, f"explain took {took:.2f} s"

@@ -5,12 +5,16 @@ Who waits in it can't be killed before it answers, by anybody. So what is judged
 ends in time, that only so many wait, that others are served meanwhile, and that all is over when the file
 system is."""
 
+import os
+import signal
+
 import pytest
 
 import judge
 from hostile import LONG, NOBODY, Fuse, Verdict, act, let_go, look, nothing_left, readers
 
 TURNS = 4  # daemon/inspect/target.c
+READ, FLOCK = 0, 73
 OWN = [*NOBODY, "unshare", "-U", "-r", "-m"]
 
 # name: what hangs, how it is mounted, the program; {} is the file
@@ -38,6 +42,11 @@ PRIVATE = {
 }
 
 
+def reads_input(pid):
+    call = judge.syscall_of(pid)
+    return call and call[0] == 0 and int(call[1][0], 16) == 0
+
+
 @pytest.fixture
 def hung(place):
     opened = []
@@ -47,10 +56,10 @@ def hung(place):
         source.chmod(0o755)
 
     def go(hangs, flags, argv, own=False):
-        argv = [str(place.program("forge")) if a == "forge" else a for a in argv]
+        argv = [str(place.program("forge")) if a == "forge" else str(a) for a in argv]
         opened.append(Fuse(place, source, *argv, flags=flags, prefix=OWN if own else ("unshare", "-m")))
         # Once it reads its input it is ready.
-        judge.wait_for("it to sleep", 30, lambda: (judge.syscall_of(opened[-1].pid) or "?")[0] == 0)
+        judge.wait_for("it to sleep", 30, lambda: reads_input(opened[-1].pid))
         assert opened[-1].tell("hang", hangs) == "ok"
         return opened[-1]
     yield go
@@ -91,4 +100,71 @@ def test_only_so_many(hung, capsys):
     judge.wait_for("no more than may to hang", 5, lambda: len(set(readers()) - set(before)) == TURNS)
     f.close()
     nothing_left(before)
+    verdict.show()
+
+
+def waiting(hung, log, what, nr, flags):
+    """A program whose second thread waits for the file system, in a way that can be interrupted. It and that thread."""
+    log.touch()
+    f = hung(what, ["--other", *flags], [judge.PYTHON, judge.TOP / "tests/victims/pylocks.py", "{}", log, what])
+    other, = judge.wait_for("its other thread", 10, lambda: [t for t in judge.tids(f.pid) if t != f.pid])
+    judge.wait_for("it to wait", 10, lambda: (judge.syscall_of(f.pid, other) or "?")[0] == nr
+                   and judge.state(f.pid, other) == "S")
+    return f, other
+
+
+def goes_on(f, log):
+    """Once the file system answers, without an error."""
+    before = log.read_text()
+    assert f.tell("answer") == "ok"
+    judge.wait_for("it to go on", 10, lambda: log.read_text() != before)
+    assert "error" not in log.read_text()
+    let_go(f.pid)
+
+
+def test_stops_late(hung, tmp_path, capsys):
+    """A thread that can be interrupted when it is chosen and no more when it is asked to stop: a lock of the file
+    system's. It stops as soon as that answers, so the worker ends instead of trying other ways with other threads."""
+    verdict, before, log = Verdict("a thread that stops late", capsys), readers(), tmp_path / "log"
+    f, late = waiting(hung, log, "lock", FLOCK, ["--locks"])
+    others = judge.switches(f.pid)
+    for remedies in (["--remedy=trim"], []):
+        t = judge.trim(f.pid, "--timeout=10s", *remedies)
+        assert t.outcome == "refused" and ("would not stop" in t.reason or "state D" in t.reason), t
+        assert judge.state(f.pid, late) == "D" and judge.status(f.pid, late, "TracerPid") == "0"
+        assert judge.switches(f.pid) == others, "another thread of it was tried"
+        nothing_left(before)
+        verdict.say(t.reason)
+    goes_on(f, log)
+    assert judge.trim(f.pid).outcome == "reclaimed"
+    f.close()
+    verdict.show()
+
+
+def test_reads_a_file(hung, tmp_path, capsys):
+    """Who waits for a file's content is left alone: what is interrupted there may be cut short."""
+    verdict, log = Verdict("a thread that reads a file", capsys), tmp_path / "log"
+    f, reader = waiting(hung, log, "read", READ, ["--sync"])
+    switches = judge.switches(f.pid)
+    assert act(verdict, f.pid, timeout=10).outcome == "reclaimed"
+    assert judge.state(f.pid, reader) == "S" and judge.switches(f.pid) != switches
+    goes_on(f, log)
+    f.close()
+    verdict.show()
+
+
+def test_locked_mappings(hung, capsys):
+    """Nobody can look at its mappings, the kernel least: who asks for them gives up in time, and can be killed."""
+    verdict, before = Verdict("locked mappings", capsys), readers()
+    f = hung("read", ["--other"], [judge.PYTHON, judge.TOP / "tests/victims/pymapped.py", "{}"])
+    os.kill(f.pid, signal.SIGUSR1)
+    judge.wait_for("it to wait for its own mappings", 10, lambda: judge.state(f.pid) == "D")
+    # What looks for leaks stops all threads, and this one can't be stopped.
+    quiet = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    a = look(verdict, f.pid, env=quiet)
+    assert a.rc == 1 and "timed out" in a.err, a
+    t = act(verdict, f.pid)
+    assert t.outcome in ("timeout", "refused"), t
+    nothing_left(before)
+    f.close()
     verdict.show()
