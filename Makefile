@@ -182,10 +182,11 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOC
 
 .DELETE_ON_ERROR:
 .SUFFIXES:
-.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak million \
+.PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak million fire \
 	fault-check fuzz lint format gen gen-check docs fault-matrix coverage demo bench deb deb-check kmod dkms-tree \
 	dkms-untree vm vm-tests vm-debug vm-bench vm-systemd setup-build setup-check setup-gen setup-vm setup-demo \
-	setup-bench setup-docs setup-deb setup-picture install uninstall clean help bench-report setup-report FORCE
+	setup-bench setup-docs setup-deb setup-picture setup-fire install uninstall clean help bench-report \
+	setup-report FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -254,6 +255,14 @@ RECORD ?= $(if $(filter 1000000-20000-10000,$(INJECTIONS)-$(KILLS)-$(STOPS)),Doc
 million: setup-check ## a million injections, 20,000 kills, 10,000 stacks compared with gdb's; writes Documentation/soak.rst
 	@RECLAIM_INJECTIONS='$(INJECTIONS)' RECLAIM_KILLS='$(KILLS)' RECLAIM_STOPS='$(STOPS)' RECLAIM_RECORD='$(RECORD)' \
 		scripts/check million
+
+# A shorter run, or one of some programs, is no record for the documentation.
+RECLAIM_FIRE_SECONDS ?= 120
+PROGRAMS ?=
+fire_record = $(if $(filter 120-,$(RECLAIM_FIRE_SECONDS)-$(PROGRAMS)),Documentation,build/check)/fire.rst
+fire: setup-check setup-fire ## redis, PostgreSQL, gcc, ... trimmed at work, same results as without (2 hours); Documentation/fire.rst; PROGRAMS='redis gcc'
+	@RECLAIM_FIRE_SECONDS='$(RECLAIM_FIRE_SECONDS)' RECLAIM_FIRE_PROGRAMS='$(PROGRAMS)' \
+		RECLAIM_RECORD='$(fire_record)' scripts/check fire
 
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
@@ -335,6 +344,7 @@ setup-report: ; @$(SETUP) report
 setup-docs: ; @$(SETUP) docs
 setup-deb: ; @$(SETUP) deb
 setup-picture: ; @$(SETUP) picture
+setup-fire: ; @$(SETUP) fire
 
 # ---------------------------------------------------------------- rules
 

@@ -1,0 +1,290 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes what came of fire.py as a page of the documentation.
+
+usage: tests/fire/record.py FILE build/check/fire-SEED.json...
+
+Of a program that is in several of them the last counts."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+sys.dont_write_bytecode = True
+sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
+import figures  # noqa: E402
+import judge  # noqa: E402
+
+LATENCY_MAX, THROUGHPUT_MIN = 1.1, .97
+OTHERS_MAX = .1  # when others use more of all processors a difference says nothing
+SECONDS = 120  # of each run, when the whole is meant
+# ActionsPerMinute=6 is the daemon's default for all processes together; CooldownSec=10min lets it act on one process
+# only once in that time. Here each of these acts falls on one program.
+DEFAULT_EVERY = 10
+
+PAGE = """.. SPDX-License-Identifier: GPL-2.0-or-later
+
+========================
+Real programs under fire
+========================
+
+Written by ``make fire`` (``tests/fire/fire.py``, ``record.py``), not by hand.
+
+{verdict}
+
+.. contents::
+   :local:
+   :depth: 1
+
+What was done, and what judged
+==============================
+
+Each program ran three times with its own load, always begun anew:
+
+* *control*: left alone;
+* *fire*: every process of it (workers, backends, helpers, whatever it starts) trimmed once a second by
+  ``reclaimctl trim --remedy=trim,purge``, for Python also ``collect``, whether that is predicted to pay or not. Who
+  is still being looked at when its second is over is left out of that round;
+* *turns*: segments left alone and segments at the daemon's default rate take turns, so that what else the machine does
+  falls on both alike. That rate is one action in {default_every} s (``ActionsPerMinute=6``, which is for all
+  processes of the machine together), each on the next process of the program. The daemon would act on one process
+  only once in 10 minutes (``CooldownSec``), and not at all while it is as busy as here (``IdleSec``, ``IdleCPU``):
+  this is more than it does by default.
+
+Same results, no crash, no error: in all three runs every single answer is compared with what is known beforehand; a
+program must be alive at the end, without complaint in its log, none of its threads traced or stopped, and end when and
+as it is told to.
+
+* ``redis``, ``memcached``: keys are set, got, deleted in waves; each value follows from its key and version, all are
+  compared at the end. ``redis-glibc`` is the same program with the C library's malloc found before jemalloc's.
+* ``nginx``: files, compressed on the way. ``gunicorn``: two workers with threads, pages made of thousands of objects;
+  what it keeps it compares before it lets go.
+* ``postgresql``: ``pgbench``, 4 clients, its own transactions and sorts with a known result. Then: sums of all
+  balances, every transaction that was told as done, ``pg_amcheck --heapallindexed``, ``pg_checksums``.
+* ``node``, ``openjdk``, ``ruby``, ``perl``: tables of strings, sorted and digested; the digest is known from another
+  language.
+* ``sqlite``: the shell beside the library in another process, the same statements; then ``integrity_check``.
+* ``git gc`` (``--aggressive``): contents of all objects, ``fsck --full --strict``. ``gcc -O2 -g``: the object file,
+  to the bit.
+* ``chromium``: headless, a page that a script fills; its DOM and its screenshot, to the bit. Without its sandbox,
+  since it runs as root here.
+
+When and where
+==============
+
+{where}
+
+Under fire
+==========
+
+*Acts* are trims of one process each: *gave back* some, found *nothing* to give back, were *refused*, or *failed*.
+*Bytes* are what resident size fell by. *Gone*: the process had ended before its turn. *Wall* time that a thread was
+stopped at most, on a machine with other work: it contains waiting for a processor.
+
+{fire_table}
+
+Refusals
+--------
+
+{reason_table}
+
+Control and fire side by side
+=============================
+
+Two runs, one after the other: noise of the machine falls on either. No limit. Where there were fewer than {few}
+requests, or jobs, it is the longest instead of p99.9.
+
+{side_table}
+
+At the daemon's default rate
+============================
+
+The limits are p99.9 latency at most {latency_max} and throughput at least {throughput_min} of the control's.
+*Noise*: by how much the two halves of the control's segments (each second one) differ from each other; *others*: the
+part of all processors that other processes used meanwhile. **Within**: both limits are kept. **Undecided**: one
+isn't, but the control differs from itself by more than that, or others used more than {others_max:.0%}.
+
+{paced_table}
+"""
+
+
+
+def verdicts(doc):
+    """(what, ratio, why it decides nothing or "", whether it is within its limit)"""
+    control, default = doc["paced_control"], doc["paced_default"]
+    out = []
+    for what, get, limit in ((tail_name(control), figures.tail, LATENCY_MAX),
+                             ("throughput", lambda f: f["per_s"], THROUGHPUT_MIN)):
+        ratio = get(default) / get(control)
+        spread = spread_of([get(h) for h in doc["paced_halves"] if h])
+        noise = ""
+        if spread >= max(ratio, 1 / ratio):
+            noise = f"the control's own halves differ by {spread:.2f}"
+        elif doc["others"] > OTHERS_MAX:
+            noise = f"others used {doc['others']:.0%} of the processors"
+        out.append((what, ratio, noise, ratio <= limit if limit > 1 else ratio >= limit))
+    return out
+
+
+def tail_name(control):
+    return "p99.9 latency" if control["count"] >= figures.FEW else "longest"
+
+
+def spread_of(two):
+    return max(two) / min(two) if len(two) == 2 else 1
+
+
+def save(results, seed, seconds):
+    path = judge.BUILD / "check" / f"fire-{seed}.json"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    about = {"seed": seed, "seconds": seconds, "ended": time.time(), "load": os.getloadavg()}
+    path.write_text(json.dumps({"about": about, "results": results}, indent=1), encoding="utf-8")
+    return path
+
+
+def table(head, rows, widths):
+    out = [".. csv-table::", "   :header-rows: 1", f"   :widths: {' '.join(map(str, widths))}", ""]
+    out += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]]
+    return "\n".join(out)
+
+
+def us(value):
+    return f"{value / 1000:,.1f} ms" if value >= 10000 else f"{value:,.0f} us"
+
+
+def size(value):
+    return f"{value / 2**20:,.1f} MiB"
+
+
+def per_s(f):
+    return f"{f['per_s']:,.1f}" if f["per_s"] < 100 else f"{f['per_s']:,.0f}"
+
+
+def fire_rows(results):
+    for r in results:
+        t = r["fire_tally"]
+        o = t["outcomes"]
+        other = sum(n for k, n in o.items() if k not in ("reclaimed", "nothing", "refused", "gone"))
+        yield [r["name"], r["version"], r["remedies"], f"{r['seconds']:.0f}", f"{t['acts']:,}",
+               ", ".join(f"{o.get(k, 0):,}" for k in ("reclaimed", "nothing", "refused")) + f", {other:,}",
+               f"{o.get('gone', 0):,}", size(t["bytes"]), us(t["stop_us"]), f"{sum(r['requests']):,}"]
+
+
+def reason_rows(results):
+    for r in results:
+        for reason, count in sorted(r["fire_tally"]["reasons"].items(), key=lambda item: -item[1]):
+            yield [r["name"], f"{count:,}", reason.replace('"', "'").replace("|", " ").replace("*", " ")]
+
+
+def side_rows(results):
+    for r in results:
+        c, f = r["control"], r["fire"]
+        get = figures.tail if min(c["count"], f["count"]) >= figures.FEW else lambda x: x["max_us"]
+        yield [r["name"], f"{c['count']:,}, {f['count']:,}", us(c["p50_us"]), us(f["p50_us"]), us(get(c)), us(get(f)),
+               f"{get(f) / get(c):.2f}", per_s(c), per_s(f), f"{f['per_s'] / c['per_s']:.3f}"]
+
+
+def judged(doc):
+    out = []
+    for what, _, noise, good in verdicts(doc):
+        if not good:
+            out.append(f"{what} {'undecided' if noise else '**exceeded**'}")
+    return ", ".join(out) or "within"
+
+
+def paced_rows(results):
+    for r in results:
+        c, d = r["paced_control"], r["paced_default"]
+        halves = [h for h in r["paced_halves"] if h]
+        get = figures.tail
+        yield [r["name"], f"{2 * r['turns']}", r["paced_tally"]["acts"], us(get(c)), us(get(d)),
+               f"{get(d) / get(c):.2f}", f"{spread_of([get(h) for h in halves]):.2f}", f"{d['per_s'] / c['per_s']:.3f}",
+               f"{spread_of([h['per_s'] for h in halves]):.2f}", f"{r['others']:.0%}", judged(r)]
+
+
+def output(*argv):
+    try:
+        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=judge.TOP,
+                              check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
+def where(abouts):
+    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
+    stamps = [time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(a["ended"])) for a in abouts]
+    return table(["what", "which"], [
+        ["reclaim", f"{output(judge.CTL, '--version').split()[-1]}, git tree of ``daemon/``: "
+                    f"{output('git', 'rev-parse', '--short=16', 'HEAD:daemon') or 'unknown'}"],
+        ["command", " and ".join(sorted({f"``make fire RECLAIM_FIRE_SECONDS={a['seconds']:g}``" for a in abouts}))],
+        ["seed", ", ".join(str(a["seed"]) for a in abouts)],
+        ["ended", ", ".join(stamps)],
+        ["kernel", f"Linux {platform.release().partition('-')[0]}, {platform.machine()}"],
+        ["C library", f"glibc {platform.libc_ver()[1]}"],
+        ["machine", f"{os.cpu_count()} processors, {memory} GiB, shared with other work; load at the end: "
+                    f"{', '.join(format(a['load'][0], '.1f') for a in abouts)}"],
+    ], [20, 80])
+
+
+def verdict(results, failed, missing):
+    good = [r for r in results if r["fire_tally"]["acts"]]
+    acts = sum(r["fire_tally"]["acts"] for r in results)
+    answers = sum(sum(r["requests"]) for r in results)
+    lines = [f"**{len(good)} programs, {acts:,} trims under fire, {answers:,} answers compared**: "
+             "none died, complained or gave another answer than it should."]
+    if failed:
+        why = "; ".join(f"{r['name']} ({' '.join(r['failed'].split())[:120]})" for r in failed)
+        lines.append(f"**Failed, and not in the tables**: {why}.")
+    if missing:
+        lines.append(f"**Not run**: {', '.join(missing)}.")
+    short = [r["name"] for r in results if r["seconds"] < SECONDS]
+    if short:
+        lines.append(f"**Shorter than the {SECONDS} s of a whole run**: {', '.join(short)}.")
+    states = [judged(r) for r in results]
+    within = sum(s == "within" for s in states)
+    over = [r["name"] for r, s in zip(results, states) if "exceeded" in s]
+    open_ = [r["name"] for r, s in zip(results, states) if s != "within" and "exceeded" not in s]
+    lines.append(f"At the daemon's default rate {within} of {len(results)} kept both limits.")
+    if over:
+        lines.append(f"**Beyond a limit**: {', '.join(over)}.")
+    if open_:
+        lines.append(f"**Undecided**, since this machine was too busy to tell: {', '.join(open_)}.")
+    return "\n".join(lines)
+
+
+def write(path, paths, wanted=()):
+    by, abouts = {}, []
+    for p in paths:
+        doc = json.loads(Path(p).read_text(encoding="utf-8"))
+        abouts.append(doc["about"])
+        by.update({r["name"].replace(" ", "-"): r for r in doc["results"]})
+    results = [r for r in by.values() if "failed" not in r]
+    page = PAGE.format(
+        verdict=verdict(results, [r for r in by.values() if "failed" in r], [n for n in wanted if n not in by]),
+        where=where(abouts), few=figures.FEW, default_every=DEFAULT_EVERY, latency_max=LATENCY_MAX,
+        throughput_min=THROUGHPUT_MIN, others_max=OTHERS_MAX,
+        fire_table=table(["program", "version", "remedies", "seconds", "acts", "gave back, nothing, refused, failed",
+                          "gone", "bytes", "longest stop", "answers, all runs"], fire_rows(results),
+                         [12, 12, 14, 8, 8, 18, 6, 10, 10, 12]),
+        reason_table=table(["program", "acts", "why"], list(reason_rows(results)) or [["none", "0", "-"]], [15, 8, 77]),
+        side_table=table(["program", "requests", "median", "under fire", "p99.9", "under fire", "ratio", "per second",
+                          "under fire", "ratio"], side_rows(results), [12, 16, 9, 9, 10, 10, 7, 9, 9, 7]),
+        paced_table=table(["program", "segments", "acts", "p99.9", "with trims", "ratio", "noise", "throughput, ratio",
+                           "noise", "others", "verdict"], paced_rows(results), [12, 8, 6, 10, 10, 7, 7, 9, 7, 7, 17]))
+    path.write_text(page, encoding="utf-8")
+
+
+def main(argv):
+    if len(argv) < 2 or argv[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    from fire import SUBJECTS
+    write(Path(argv[0]), argv[1:], SUBJECTS)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
