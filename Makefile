@@ -180,13 +180,14 @@ own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOC
 
 # ---------------------------------------------------------------- targets
 
+setups := $(addprefix setup-,check gen vm demo bench report docs deb picture fire)
+
 .DELETE_ON_ERROR:
 .SUFFIXES:
 .PHONY: all tests fuzzers check unit san-check valgrind live torture hostile matrix picture-check soak million fire \
 	fault-check fuzz lint format gen gen-check docs fault-matrix coverage demo bench deb deb-check kmod dkms-tree \
-	dkms-untree vm vm-tests vm-debug vm-bench vm-systemd setup-build setup-check setup-gen setup-vm setup-demo \
-	setup-bench setup-docs setup-deb setup-picture setup-fire install uninstall clean help bench-report \
-	setup-report FORCE
+	dkms-untree vm vm-tests vm-debug vm-bench vm-systemd setup-build $(setups) install uninstall clean help \
+	bench-report FORCE
 
 all: $(programs) ## build the programs (default)
 
@@ -335,16 +336,7 @@ help: ## this list
 # Packages of Debian, installed when missing (that needs root; nothing else does).
 SETUP ?= scripts/setup --quiet
 setup-build: ; @$(SETUP) $(if $(findstring clang,$(notdir $(CC))),clang,build)
-setup-check: ; @$(SETUP) check
-setup-gen: ; @$(SETUP) gen
-setup-vm: ; @$(SETUP) vm
-setup-demo: ; @$(SETUP) demo
-setup-bench: ; @$(SETUP) bench
-setup-report: ; @$(SETUP) report
-setup-docs: ; @$(SETUP) docs
-setup-deb: ; @$(SETUP) deb
-setup-picture: ; @$(SETUP) picture
-setup-fire: ; @$(SETUP) fire
+$(setups): setup-%: ; @$(SETUP) $*
 
 # ---------------------------------------------------------------- rules
 
