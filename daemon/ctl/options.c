@@ -123,7 +123,7 @@ static int explain_unknown(const struct option_group *groups, size_t ngroups, co
 	if (near)
 		snprintf(why, size, "unknown option '%s': did you mean '--%s'?", shown, near);
 	else
-		snprintf(why, size, "unknown option '%s'", shown);
+		snprintf(why, size, "unknown option '%s': --help shows those that there are", shown);
 	return -EINVAL;
 }
 

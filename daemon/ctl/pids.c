@@ -26,7 +26,8 @@ int pids_parse(const char *const *args, size_t nargs, pid_t **ret, size_t *ret_n
 		pid_t pid;
 
 		if (parse_pid(args[i], &pid) < 0) {
-			snprintf(why, why_size, "'%s' is not a process id", escape_text(args[i], shown, sizeof(shown)));
+			snprintf(why, why_size, "'%s' is not a process id: 'reclaimctl ps' shows them",
+				 escape_text(args[i], shown, sizeof(shown)));
 			return -EINVAL;
 		}
 		if (!has(v, n, pid))

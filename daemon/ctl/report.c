@@ -46,6 +46,7 @@ static int fail_read(struct ctl *ctl, const char *path, int r)
 	char shown[512];
 	const char *why = r == -EBADMSG ? "not a recording of reclaimctl record" :
 			  r == -ENOTSUP ? "a recording of another version of reclaimctl" :
+			  r == -ENOENT	? "no such file: 'reclaimctl record' makes one" :
 					  strerror(-r);
 
 	return ctl_fail(ctl, r == -EACCES || r == -EPERM ? CTL_DENIED : CTL_FAILED, "report: %s: %s",

@@ -236,7 +236,7 @@ def test_errors(sleeper, tmp_path):  # noqa: F811
             (["report", mine], 1, "not a recording"),
             (["report", tmp_path], 1, "directory"),
             (["report", tmp_path / "fifo"], 1, "not a recording"),
-            (["report", tmp_path / "none"], 1, "No such file")):
+            (["report", tmp_path / "none"], 1, "no such file: 'reclaimctl record' makes one")):
         r = judge.ctl(*args)
         assert r.rc == rc and r.out == "", (args, r)
         one_line(r.err, why)
