@@ -73,6 +73,18 @@ def test_nobody_else_may_write(debs):
             assert "s" not in mode.split()[0], (deb, path, mode)
 
 
+def test_spec():
+    """rpm, whose packages have other names, can read what it would build ours from."""
+    spec = judge.TOP / "scripts/reclaim.spec"
+    done = subprocess.run(["rpmspec", "-P", spec], check=False, text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and not done.stderr and "%{name}" not in done.stdout, done
+    done = subprocess.run(["rpmspec", "-q", "--builtrpms", "--qf", "%{name} %{version}\n", spec], check=True, text=True,
+                          stdout=subprocess.PIPE, stderr=subprocess.STDOUT)
+    version = next(line.split()[-1] for line in (judge.TOP / "Makefile").read_text().splitlines()
+                   if line.startswith("VERSION := "))
+    assert set(done.stdout.splitlines()) == {f"{n} {version}" for n in ("reclaimd", "reclaim-dkms", "reclaim-doc")}
+
+
 def test_ours_are_linked_with_shared_libraries(debs):
     """An update of libelf must reach what parses others' files."""
     with tempfile.TemporaryDirectory() as folder:
