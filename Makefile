@@ -324,7 +324,7 @@ dkms-untree: ## remove that again
 deb: setup-deb ## Debian packages, build/deb/*.deb
 	@scripts/deb
 
-deb-check: setup-check setup-deb ## try them: chroots of Debian 12 and 13, DKMS, a machine with systemd (needs the mirror)
+deb-check: setup-check setup-deb ## try them: chroots of Debian 12 and 13, DKMS, machines of both with systemd (an hour; needs the mirror)
 	@scripts/check deb
 
 clean: ## remove build/
