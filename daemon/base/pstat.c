@@ -109,10 +109,12 @@ int pstat_pidfd(int piddir, pid_t pid)
 {
 	_cleanup_close_ int fd = (int)syscall(SYS_pidfd_open, pid, 0);
 	struct pstat st;
+	int r;
 
 	if (fd < 0)
 		return -errno;
-	return pstat_read(piddir, &st) < 0 ? -ESRCH : TAKE_FD(fd);
+	r = pstat_read(piddir, &st);
+	return r < 0 ? r : TAKE_FD(fd);
 }
 
 bool pstat_is_kthread(const struct pstat *s)

@@ -137,11 +137,13 @@ struct advising {
 static const char *woken_up(const struct remedy_site *site)
 {
 	struct pstat now;
+	int r;
 
 	if (site->idle->kind != REMEDY_IDLE_QUIET)
 		return NULL;
-	if (pstat_read(site->target->piddir, &now) < 0)
-		return "it has exited";
+	r = pstat_read(site->target->piddir, &now);
+	if (r < 0)
+		return r == -ESRCH ? "it has exited" : "whether it still sleeps can't be told";
 	return now.utime + now.stime > site->idle->cpu_ticks ? "it has woken up" : NULL;
 }
 

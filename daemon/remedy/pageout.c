@@ -80,9 +80,10 @@ static const char *pageout_watch(void *ctx, uint64_t advised, uint64_t *ret_move
 {
 	struct pageout *p = ctx;
 	struct pstatus now;
+	int r = pstatus_read(p->site->target->piddir, &now);
 
-	if (pstatus_read(p->site->target->piddir, &now) < 0)
-		return "it has exited";
+	if (r < 0)
+		return r == -ESRCH ? "it has exited" : "how much was moved can't be told";
 	*ret_moved = now.vm_swap - MIN(now.vm_swap, p->before);
 	if (!*ret_moved && advised >= IN_VAIN)
 		return "the kernel moves none of it";
@@ -100,11 +101,13 @@ static void pageout_run(const struct remedy_site *site, const struct remedy_plan
 		.ctx = &p,
 	};
 	struct pstatus before;
+	int r = pstatus_read(site->target->piddir, &before);
 
 	(void)plan;
-	if (pstatus_read(site->target->piddir, &before) < 0) {
-		ret->outcome = REMEDY_GONE;
-		text_format(ret->reason, sizeof(ret->reason), "it has exited");
+	if (r < 0) {
+		ret->outcome = r == -ESRCH ? REMEDY_GONE : REMEDY_FAILED;
+		text_format(ret->reason, sizeof(ret->reason), "%s",
+			    r == -ESRCH ? "it has exited" : "how much of it is swapped can't be told");
 		return;
 	}
 	p.before = before.vm_swap;
