@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """The file of tests/fault/steps.h: which step of a worker is to fail, and what came of it."""
 
+import errno
 import mmap
 import os
 import struct
@@ -12,6 +13,10 @@ SIZE = HEAD.size + NAMES * NAME + 2 * MOST
 ROLES = ("injector", "reader")
 # A worker that ends or waits there does it to the target as before the next call to the kernel.
 INWARD = {"malloc", "calloc", "realloc", "reallocarray", "strdup"}
+# What a target may be said to be, or not to allow, only where the kernel has said so.
+GONE = {errno.ESRCH, errno.ECHILD, errno.ENOENT}
+MEMORY = ("pread", "pread_mem", "pwrite")  # EIO: it isn't mapped any more
+BARRED = {errno.EPERM, errno.EACCES}
 
 
 class Steps:

@@ -19,7 +19,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import judge
-from steps import INWARD, ROLES, Steps
+from advice import Advice
+from steps import BARRED, GONE, INWARD, MEMORY, ROLES, Steps
 
 MATRIX = bool(os.environ.get("RECLAIM_FAULT_MATRIX"))
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED") or time.time())
@@ -36,9 +37,6 @@ PAGES = 512 << 10  # of its own, or of the kernel's batches (mm_struct's counter
 # Said of the target or of the moment, and true of none of these, which are asleep or go on as they did before.
 STATUS = {"failed": (1, 4, 5), "timeout": (1,), "refused": (3,)}
 DENIED, VANISHED = 4, 5  # exit statuses
-GONE = {errno.ESRCH, errno.ECHILD, errno.ENOENT}
-MEMORY = ("pread", "pread_mem", "pwrite")  # EIO: it isn't mapped any more
-BARRED = {errno.EPERM, errno.EACCES}
 
 
 class Bloat:
@@ -182,6 +180,8 @@ TARGETS = {
     "purge, busy": ("purge", Busy),
     "purge, Python": ("purge", Python),
     "collect": ("collect", Python),
+    "cold": ("cold", Advice),
+    "pageout": ("pageout", Advice),
 }
 
 
