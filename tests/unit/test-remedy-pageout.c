@@ -8,12 +8,14 @@
 #include <cmocka.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/syscall.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,6 +25,7 @@
 #include "need-pidfd.h"
 
 #define BYTES (8ull << 20)
+#define PROCESS_MADVISE 440
 
 struct world {
 	char dir[64];
@@ -113,7 +116,7 @@ static int setup(void **state)
 
 static int teardown(void **state)
 {
-	static const char *const names[] = { "meminfo", "swaps" };
+	static const char *const names[] = { "meminfo", "swaps", "stat" };
 	char path[128];
 
 	(void)state;
@@ -214,6 +217,137 @@ static void test_run_gone(void **state)
 	run(REMEDY_GONE, "it has exited");
 }
 
+/* From now on process_madvise(2) fails with @error in this process. */
+static int forbid(int error)
+{
+	struct sock_filter code[] = {
+		BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+		BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, PROCESS_MADVISE, 0, 1),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned int)error),
+		BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+	};
+	const struct sock_fprog prog = { .len = ARRAY_SIZE(code), .filter = code };
+
+	return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog);
+}
+
+/* What the kernel says of advice, and what people are told then. */
+static void test_kernel_says(void **state)
+{
+	static const struct {
+		int error;
+		enum remedy_outcome outcome;
+		const char *what;
+	} rows[] = {
+		{ EPERM, REMEDY_DENIED, "needs root (CAP_SYS_NICE)" },
+		{ ESRCH, REMEDY_GONE, "it has exited" },
+		{ ENOSYS, REMEDY_REFUSED, "since Linux 5.10" },
+		{ EIO, REMEDY_FAILED, "process_madvise failed: Input/output error" },
+		{ ENOMEM, REMEDY_DONE, "ranges had changed" },
+		{ EINVAL, REMEDY_DONE, "ranges had changed" },
+		{ EAGAIN, REMEDY_DONE, "ranges had changed" },
+	};
+
+	(void)state;
+	need_pidfd();
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct remedy_result result = { .outcome = REMEDY_FAILED };
+		const struct remedy_plan plan = { .possible = 1 };
+		int status = -1;
+		pid_t pid = fork();
+
+		if (!pid) {
+			if (forbid(rows[i].error))
+				_exit(2);
+			remedy_pageout.run(&w.site, &plan, &result);
+			_exit(result.outcome != rows[i].outcome ||
+			      !(strstr(result.reason, rows[i].what) || strstr(result.detail, rows[i].what)));
+		}
+		assert_int_equal(waitpid(pid, &status, 0), pid);
+		if (status)
+			fail_msg("%s: status %x", strerror(rows[i].error), status);
+	}
+}
+
+static const char *note_advised(void *ctx, uint64_t advised, uint64_t *ret_moved)
+{
+	*(uint64_t *)ctx = advised;
+	*ret_moved = 0;
+	return NULL;
+}
+
+/* What was advised of the @n spans of idle memory when the reader says that all of it may be. */
+static uint64_t advised(const struct pageable_span *spans, size_t n)
+{
+	uint64_t bytes = 0;
+	const struct advise a = { .advice = MADV_COLD, .moved = "deactivated", .watch = note_advised, .ctx = &bytes };
+	struct remedy_result result = { .outcome = REMEDY_FAILED };
+
+	w.rounds = 1;
+	w.idle = (struct remedy_idle){ .kind = REMEDY_IDLE_AGES, .idle_us = 1, .spans = spans, .nspans = n };
+	advise_run(&w.site, &a, &result);
+	assert_int_equal(result.outcome, REMEDY_DONE);
+	return bytes;
+}
+
+/* The reader parses what the target has made: it isn't believed that more is idle than the kernel has said. */
+static void test_only_idle_memory(void **state)
+{
+	const uint64_t at = w.memory, mib = 1 << 20;
+	const struct pageable_span all = { at, at + BYTES }, part = { at + mib, at + 3 * mib };
+	const struct pageable_span other = { at + 64 * BYTES, at + 65 * BYTES }, before = { 4096, 8192 };
+	const struct pageable_span several[] = { before, part, other };
+
+	(void)state;
+	need_pidfd();
+	assert_int_equal(advised(&all, 1), BYTES);
+	assert_int_equal(advised(&part, 1), 2 * mib);
+	assert_int_equal(advised(several, ARRAY_SIZE(several)), 2 * mib);
+	assert_int_equal(advised(&other, 1), 0);
+	assert_int_equal(advised(NULL, 0), 0);
+}
+
+static void test_as_much_as_may_be(void **state)
+{
+	const struct advise a = { .advice = MADV_COLD, .moved = "deactivated", .max_bytes = BYTES };
+	struct remedy_result result = { .outcome = REMEDY_FAILED };
+
+	(void)state;
+	need_pidfd();
+	w.rounds = 3;
+	advise_run(&w.site, &a, &result);
+	assert_int_equal(result.outcome, REMEDY_DONE);
+	assert_non_null(strstr(result.detail, "; not all: that is as much as may be moved at a time"));
+	assert_int_equal(w.rounds, 2);
+}
+
+/* It isn't asleep any more, or can't be looked at, which is not the same as having exited. */
+static void test_woken_up(void **state)
+{
+	const struct advise a = { .advice = MADV_COLD, .moved = "deactivated" };
+	struct remedy_result result = { .outcome = REMEDY_FAILED };
+	struct remedy_plan plan;
+	const uint64_t end = clock_ns() + 20000000000ull;
+	_cleanup_close_ int self = open("/proc/self", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
+
+	(void)state;
+	need_pidfd();
+	assert_true(self >= 0);
+	w.target = (struct inject_target){ .pid = getpid(), .piddir = self, .mem_fd = -1 };
+	w.idle.cpu_ticks = 0;
+	/* As soon as this process has used a tick of a CPU. */
+	while (settles(&plan))
+		assert_true(clock_ns() < end);
+	assert_string_equal(plan.reason, "it has woken up");
+	advise_run(&w.site, &a, &result);
+	assert_int_equal(result.outcome, REMEDY_REFUSED);
+	assert_string_equal(result.reason, "it has woken up");
+	put("stat", "nonsense\n");
+	w.target.piddir = w.proc;
+	assert_false(settles(&plan));
+	assert_non_null(strstr(plan.reason, "can't be told"));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -221,6 +355,10 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_run, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_run_ends, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_run_gone, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_kernel_says, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_only_idle_memory, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_as_much_as_may_be, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_woken_up, setup, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
