@@ -13,6 +13,7 @@ import sqlite3
 import app
 
 KEYS = 20000
+TOGETHER = 50
 NUMBERS = 64  # of different questions, where a question is a number
 
 
@@ -71,21 +72,34 @@ class Store:
         self.stream, self.chance = Stream(address), random.Random(seed)
         self.seed, self.versions, self.n = seed, {}, 0
 
+    def name(self, key):
+        return b"s%dk%d" % (self.seed, key)
+
     def fill(self):
-        for key in range(KEYS):
-            self.put(key)
+        """Some at a time: a machine that is busy takes long for each answer that is waited for."""
+        for first in range(0, KEYS, TOGETHER):
+            keys = range(first, min(first + TOGETHER, KEYS))
+            self.stream.send(b"".join(self.setting(self.name(key), value(key, 0)) for key in keys))
+            for key in keys:
+                check(self.stream.line(), self.stored, "filling in")
+                self.versions[key] = 0
 
     def put(self, key):
-        version = self.n
-        self.set(b"s%dk%d" % (self.seed, key), value(key, version))
-        self.versions[key] = version
+        self.stream.send(self.setting(self.name(key), value(key, self.n)))
+        check(self.stream.line(), self.stored, "storing")
+        self.versions[key] = self.n
 
     def drop(self, key):
-        self.delete(b"s%dk%d" % (self.seed, key), key in self.versions)
+        self.stream.send(self.deleting(self.name(key)))
+        check(self.stream.line(), self.deleted if key in self.versions else self.missing, "deleting")
         self.versions.pop(key, None)
 
     def look(self, key):
-        got = self.get(b"s%dk%d" % (self.seed, key))
+        self.stream.send(self.getting(self.name(key)))
+        self.compare(key)
+
+    def compare(self, key):
+        got = self.answer()
         want = value(key, self.versions[key]) if key in self.versions else None
         if (got is None) != (want is None):
             raise Wrong(f"key {key} is {'missing' if got is None else 'there'}")
@@ -104,38 +118,53 @@ class Store:
             self.drop(key)
 
     def finish(self):
-        for key in range(KEYS):
-            self.look(key)
+        for first in range(0, KEYS, TOGETHER):
+            keys = range(first, min(first + TOGETHER, KEYS))
+            self.stream.send(b"".join(self.getting(self.name(key)) for key in keys))
+            for key in keys:
+                self.compare(key)
 
 
 class Redis(Store):
-    def ask(self, *words):
-        self.stream.send(b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words))
-        return self.stream.line()
+    stored, deleted, missing = b"+OK", b":1", b":0"
 
-    def set(self, key, data):
-        check(self.ask(b"SET", key, data), b"+OK", "SET")
+    @staticmethod
+    def words(*words):
+        return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w), w) for w in words)
 
-    def get(self, key):
-        line = self.ask(b"GET", key)
+    def setting(self, key, data):
+        return self.words(b"SET", key, data)
+
+    def getting(self, key):
+        return self.words(b"GET", key)
+
+    def deleting(self, key):
+        return self.words(b"DEL", key)
+
+    def answer(self):
+        line = self.stream.line()
         if line[:1] != b"$":
             raise Wrong(f"GET: {line[:60]!r}")
         return None if line == b"$-1" else self.stream.block(int(line[1:]))
 
-    def delete(self, key, there):
-        check(self.ask(b"DEL", key), b":%d" % there, "DEL")
-
 
 class Memcached(Store):
-    def ask(self, words):
-        self.stream.send(words + b"\r\n")
-        return self.stream.line()
+    stored, deleted, missing = b"STORED", b"DELETED", b"NOT_FOUND"
 
-    def set(self, key, data):
-        check(self.ask(b"set %s 0 0 %d\r\n%s" % (key, len(data), data)), b"STORED", "set")
+    @staticmethod
+    def setting(key, data):
+        return b"set %s 0 0 %d\r\n%s\r\n" % (key, len(data), data)
 
-    def get(self, key):
-        line = self.ask(b"get " + key)
+    @staticmethod
+    def getting(key):
+        return b"get %s\r\n" % key
+
+    @staticmethod
+    def deleting(key):
+        return b"delete %s\r\n" % key
+
+    def answer(self):
+        line = self.stream.line()
         if line == b"END":
             return None
         if line[:6] != b"VALUE ":
@@ -143,9 +172,6 @@ class Memcached(Store):
         data = self.stream.block(int(line.split()[3]))
         check(self.stream.line(), b"END", "after a value")
         return data
-
-    def delete(self, key, there):
-        check(self.ask(b"delete " + key), b"DELETED" if there else b"NOT_FOUND", "delete")
 
 
 class Web(http.client.HTTPConnection):

@@ -195,7 +195,7 @@ class Fire:
                   f"{tally['outcomes']}, {tally['bytes'] >> 20} MiB, longest stop {tally['stop_us']} us",
                   "\n".join(f"{count} x {reason}" for reason, count in tally["reasons"].items()))
         for what, ratio, noise, good in record.verdicts(doc):
-            self.told(good or noise, f"{name}: {what} {ratio:.3f} of the control's", skip="" if good else noise)
+            self.told(good or noise, f"{name}: {what} {ratio:.3f} of the control's", skip=noise)
 
     def run_all(self):
         for name in self.args.program or SUBJECTS:

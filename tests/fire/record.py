@@ -81,13 +81,16 @@ Under fire
 ==========
 
 *Acts* are trims of one process each: *gave back* some, found *nothing* to give back, were *refused*, or *failed*.
-*Bytes* are what resident size fell by. *Gone*: the process had ended before its turn. *Wall* time that a thread was
-stopped at most, on a machine with other work: it contains waiting for a processor.
+*Bytes* are what resident size fell by. *Gone*: the process had ended before its turn. *Longest stop* is wall time: on a
+machine with other work it contains waiting for a processor.
 
 {fire_table}
 
 Refusals
 --------
+
+*In a signal handler*: PostgreSQL up to 15 starts some of its helpers out of a handler, and they never leave it.
+*No safe point*: whenever it was looked at, its threads ran, or slept in calls in which nobody is touched (safety.rst).
 
 {reason_table}
 
@@ -104,8 +107,9 @@ At the daemon's default rate
 
 The limits are p99.9 latency at most {latency_max} and throughput at least {throughput_min} of the control's.
 *Noise*: by how much the two halves of the control's segments (each second one) differ from each other; *others*: the
-part of all processors that other processes used meanwhile. **Within**: both limits are kept. **Undecided**: one
-isn't, but the control differs from itself by more than that, or others used more than {others_max:.0%}.
+part of all processors that other processes used meanwhile. *Within*: both limits are kept. *Undecided*, whatever the
+figure: others used more than {others_max:.0%}, there were fewer than {few} requests, or nothing was done; and a limit
+isn't kept, but the control differs from itself by more than that. Of jobs only the throughput has a limit.
 
 {paced_table}
 """
@@ -113,24 +117,26 @@ isn't, but the control differs from itself by more than that, or others used mor
 
 
 def verdicts(doc):
-    """(what, ratio, why it decides nothing or "", whether it is within its limit)"""
+    """(what, ratio, why it decides nothing or "", whether it is within its limit). Jobs are too few to have a tail."""
     control, default = doc["paced_control"], doc["paced_default"]
+    what = [("throughput", lambda f: f["per_s"], THROUGHPUT_MIN)]
+    if not doc["job"]:
+        what.insert(0, ("p99.9 latency", figures.tail, LATENCY_MAX))
     out = []
-    for what, get, limit in ((tail_name(control), figures.tail, LATENCY_MAX),
-                             ("throughput", lambda f: f["per_s"], THROUGHPUT_MIN)):
+    for name, get, limit in what:
         ratio = get(default) / get(control)
         spread = spread_of([get(h) for h in doc["paced_halves"] if h])
-        noise = ""
-        if spread >= max(ratio, 1 / ratio):
-            noise = f"the control's own halves differ by {spread:.2f}"
+        good, noise = ratio <= limit if limit > 1 else ratio >= limit, ""
+        if not doc["paced_tally"]["acts"]:
+            noise = "nothing was done to it meanwhile"
         elif doc["others"] > OTHERS_MAX:
             noise = f"others used {doc['others']:.0%} of the processors"
-        out.append((what, ratio, noise, ratio <= limit if limit > 1 else ratio >= limit))
+        elif not doc["job"] and min(control["count"], default["count"]) < figures.FEW:
+            noise = f"fewer than {figures.FEW} requests"
+        elif not good and spread >= max(ratio, 1 / ratio):
+            noise = f"the control's own halves differ by {spread:.2f}"
+        out.append((name, ratio, noise, good))
     return out
-
-
-def tail_name(control):
-    return "p99.9 latency" if control["count"] >= figures.FEW else "longest"
 
 
 def spread_of(two):
@@ -190,7 +196,7 @@ def side_rows(results):
 def judged(doc):
     out = []
     for what, _, noise, good in verdicts(doc):
-        if not good:
+        if noise or not good:
             out.append(f"{what} {'undecided' if noise else '**exceeded**'}")
     return ", ".join(out) or "within"
 
@@ -230,10 +236,12 @@ def where(abouts):
 
 
 def verdict(results, failed, missing):
-    good = [r for r in results if r["fire_tally"]["acts"]]
-    acts = sum(r["fire_tally"]["acts"] for r in results)
+    tallies = [r["fire_tally"] for r in results]
+    acts = sum(t["acts"] for t in tallies)
+    done = sum(t["outcomes"].get(k, 0) for t in tallies for k in ("reclaimed", "nothing"))
     answers = sum(sum(r["requests"]) for r in results)
-    lines = [f"**{len(good)} programs, {acts:,} trims under fire, {answers:,} answers compared**: "
+    lines = [f"**{len(results)} programs, {acts:,} acts under fire of which {done:,} were carried out, "
+             f"{answers:,} answers compared**: "
              "none died, complained or gave another answer than it should."]
     if failed:
         why = "; ".join(f"{r['name']} ({' '.join(r['failed'].split())[:120]})" for r in failed)
@@ -251,7 +259,8 @@ def verdict(results, failed, missing):
     if over:
         lines.append(f"**Beyond a limit**: {', '.join(over)}.")
     if open_:
-        lines.append(f"**Undecided**, since this machine was too busy to tell: {', '.join(open_)}.")
+        lines.append("**Undecided**, since this machine was too busy, or the run too short, to tell: "
+                     f"{', '.join(open_)}.")
     return "\n".join(lines)
 
 

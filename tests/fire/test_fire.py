@@ -1,0 +1,157 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""That make fire would notice: wrong answers, early ends, who is left stopped, results that differ; and what its limits
+make of figures."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+sys.path[:0] = [str(Path(__file__).resolve().parent)]
+import figures  # noqa: E402
+import fire  # noqa: E402
+import judge  # noqa: E402
+import record  # noqa: E402
+import trimmer  # noqa: E402
+from subjects import HERE, Broken, Job, Piped  # noqa: E402
+
+ANSWERS = f"""
+import sys
+sys.path.insert(0, {str(HERE)!r})
+import asking
+n = 0
+while line := sys.stdin.readline():
+    n += 1
+    {{}}
+    print(line.strip(), asking.rows(int(line)), flush=True)
+"""
+
+
+class Faked(Piped):
+    name = "faked"
+    user = "root" if os.geteuid() == 0 else os.environ.get("USER", "nobody")
+    before = "pass"
+
+    def command(self):
+        return [judge.PYTHON, "-B", "-c", ANSWERS.format(self.before)]
+
+
+def run(tmp_path, before, kind="control", seconds=.3):
+    subject = Faked(tmp_path, 1)
+    subject.dir.mkdir(exist_ok=True)
+    subject.before = before
+    return fire.Run(subject, [(kind, seconds)], {"fire": trimmer.Trimmer(subject.pids, "trim,purge", .1)}).go()
+
+
+@pytest.mark.skipif(os.geteuid() != 0, reason="only root may trim what runs as somebody else")
+def test_right_answers_under_fire(tmp_path):
+    for seconds in (.3, 3, 30):  # a busy machine needs its time
+        done = run(tmp_path, "pass", "fire", seconds)
+        if done.of("fire") and done.tally("fire")["acts"]:
+            break
+    assert 0 < done.of("fire")["count"] <= done.requests
+    assert done.tally("fire")["acts"] > 0
+
+
+@pytest.mark.parametrize("before, why", [
+    ("asking.rows = asking.rows if n < 70 else str", "wrong answers: .*question"),
+    ("n > 70 and sys.exit(0)", "ended"),
+])
+def test_what_goes_wrong_is_noticed(tmp_path, before, why):
+    with pytest.raises(Broken, match=why):
+        run(tmp_path, before)
+
+
+def test_who_is_left_stopped_is_noticed():
+    with subprocess.Popen(["sleep", "60"]) as proc:
+        try:
+            assert trimmer.untouched([proc.pid]) == []
+            proc.send_signal(signal.SIGSTOP)
+            judge.wait_for("it is stopped", 10, lambda: judge.state(proc.pid) == "T")
+            assert "is stopped" in trimmer.untouched([proc.pid])[0]
+        finally:
+            proc.kill()
+
+
+def test_all_of_a_family_are_found():
+    command = ["sh", "-c", "setsid sleep 60 & setsid sh -c 'sleep 61; :'; :"]
+    with subprocess.Popen(command, start_new_session=True) as proc:
+        try:
+            judge.wait_for("all four of them", 10, lambda: len(trimmer.family(proc.pid)) == 4)
+        finally:
+            for pid in trimmer.family(proc.pid):
+                os.kill(pid, signal.SIGKILL)
+
+
+class Different(Job):
+    name = "different"
+
+    def ready(self):
+        super().ready()
+        self.n = 0
+
+    def do(self):
+        self.n += 1
+        self.call(["true"])
+
+    def result(self):
+        return f"result {self.n > 2}"
+
+    @staticmethod
+    def version():
+        return "1"
+
+
+def test_results_that_differ_are_noticed(tmp_path):
+    args = fire.options(["--seconds=0.01", "--seed=1"])
+    it = fire.Fire(args)
+    it.place = tmp_path
+    with pytest.raises(Broken, match="2 different results"):
+        it.program(Different)
+
+
+def test_trims_keep_their_pace_and_end():
+    with subprocess.Popen(["sleep", "60"]) as proc:
+        trim = trimmer.Trimmer(lambda: [proc.pid], "trim", .1)
+        trim.start()
+        time.sleep(.2)
+        assert not trim.tally.rounds  # not told to work yet
+        trim.work()
+        judge.wait_for("three rounds", 30, lambda: trim.tally.rounds >= 3)
+        trim.rest()
+        assert not trim.busy
+        rounds = trim.tally.rounds
+        time.sleep(.3)
+        assert trim.tally.rounds == rounds
+        trim.end()
+        assert not trim.is_alive() and trim.tally.broken == []
+        proc.kill()
+
+
+def test_figures():
+    samples = [(n * 10**6, 1000 * (n % 1000 + 1)) for n in range(10000)]
+    f = figures.figures(samples, [(0, 5 * 10**9), (7 * 10**9, 8 * 10**9)])
+    assert (f["count"], f["per_s"], f["p50_us"], f["p999_us"], f["max_us"]) == (6000, 1000, 500, 999, 1000)
+    assert figures.figures(samples, [(11 * 10**9, 12 * 10**9)]) is None
+    assert figures.percentile([1], .999) == 1
+
+
+def summary(p999, per_s):
+    return {"count": 5000, "p999_us": p999, "max_us": 10 * p999, "per_s": per_s}
+
+
+@pytest.mark.parametrize("default, halves, others, want", [
+    (summary(109, 98), [summary(100, 100), summary(100, 100)], 0, ["", ""]),
+    (summary(111, 96), [summary(100, 100), summary(101, 100)], 0, ["bad", "bad"]),
+    (summary(120, 96), [summary(100, 100), summary(130, 95)], 0, ["noise", "noise"]),
+    (summary(120, 96), [summary(100, 100), summary(100, 100)], .5, ["noise", "noise"]),
+    (summary(100, 100), [summary(100, 100), summary(100, 100)], .5, ["noise", "noise"]),
+])
+def test_limits(default, halves, others, want):
+    doc = {"paced_control": summary(100, 100), "paced_default": default, "paced_halves": halves, "others": others,
+           "paced_tally": {"acts": 1}, "job": False}
+    assert ["noise" if noise else "" if good else "bad" for _, _, noise, good in record.verdicts(doc)] == want
