@@ -211,7 +211,7 @@ static void test_pids(void **state)
 	assert_int_equal(v[1], 3);
 	assert_int_equal(v[2], 2147483647);
 	assert_int_equal(pids_parse(bad, 2, &v, &n, why, sizeof(why)), -EINVAL);
-	assert_string_equal(why, "'0x10' is not a process id");
+	assert_string_equal(why, "'0x10' is not a process id: 'reclaimctl ps' shows them");
 	for (size_t i = 0; i < ARRAY_SIZE(wrong); i++)
 		if (pids_parse(&wrong[i], 1, &v, &n, why, sizeof(why)) != -EINVAL || strchr(why, '\033'))
 			fail_msg("'%s'", wrong[i]);
