@@ -70,7 +70,7 @@ def probed(page, tmp_path, monkeypatch, *args):
     found = probe(page, tmp_path, *args)
     plot, = found["plots"]
     assert found["overflow"] <= 0 and plot["left"] and plot["closed"] and plot["walked"]
-    assert all(re.match(r"\d+\.\ds: resident \d+\.\dMiB", text) for text in plot["told"])
+    assert all(re.match(r"\d+(\.\d)?s: resident \d+\.\dMiB", text) for text in plot["told"])
     return found, plot
 
 
