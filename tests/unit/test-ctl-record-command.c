@@ -56,15 +56,21 @@ static void test_signal_before_exec(void **state)
 	assert_false(interrupt_given_up());
 }
 
-/* As main() begins: SIGPIPE is ignored here, and nothing of that is the command's. */
+/*
+ * As main() begins: SIGPIPE is ignored here, and nothing of that is the command's. Of the C library's own two,
+ * 32 and 33, a program can't tell, and who started us may have ignored them: dpkg-buildpackage does.
+ */
 static void test_begins_as_any_other(void **state)
 {
-	const char *const argv[] = { "sh", "-c", "! grep -E '^Sig(Blk|Ign):.*[1-9a-f]' /proc/self/status", NULL };
+	static const char script[] = "for m in $(sed -n 's/^Sig\\(Blk\\|Ign\\):.//p' /proc/self/status); do"
+				     " [ $((0x$m & 0x7fffffff)) = 0 ] || exit 1; n=$((n + 1)); done; exit $((n + 5))";
+	const char *const argv[] = { "sh", "-c", script, NULL };
 	char how[64];
 
 	(void)state;
 	run(argv, 0, how, sizeof(how));
-	assert_string_equal(how, "status 0");
+	/* Both were seen. */
+	assert_string_equal(how, "status 7");
 }
 
 static void test_ignored_stays_ignored(void **state)
