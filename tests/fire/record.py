@@ -225,7 +225,7 @@ def where(abouts):
     return table(["what", "which"], [
         ["reclaim", f"{output(judge.CTL, '--version').split()[-1]}, git tree of ``daemon/``: "
                     f"{output('git', 'rev-parse', '--short=16', 'HEAD:daemon') or 'unknown'}"],
-        ["command", " and ".join(sorted({f"``make fire RECLAIM_FIRE_SECONDS={a['seconds']:g}``" for a in abouts}))],
+        ["command", " and ".join(sorted({f"``tests/fire/fire.py --seconds={a['seconds']:g}``" for a in abouts}))],
         ["seed", ", ".join(str(a["seed"]) for a in abouts)],
         ["ended", ", ".join(stamps)],
         ["kernel", f"Linux {platform.release().partition('-')[0]}, {platform.machine()}"],
@@ -255,7 +255,7 @@ def verdict(results, failed, missing):
     within = sum(s == "within" for s in states)
     over = [r["name"] for r, s in zip(results, states) if "exceeded" in s]
     open_ = [r["name"] for r, s in zip(results, states) if s != "within" and "exceeded" not in s]
-    lines.append(f"At the daemon's default rate {within} of {len(results)} kept both limits.")
+    lines.append(f"At the daemon's default rate {within} of {len(results)} were shown to keep both limits.")
     if over:
         lines.append(f"**Beyond a limit**: {', '.join(over)}.")
     if open_:
