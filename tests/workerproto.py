@@ -50,7 +50,10 @@ class Worker:
             (os.POSIX_SPAWN_DUP2, 0, 1)], setpgroup=0)
         its.close()
         if message is not None:
-            mine.send(message)
+            try:
+                mine.send(message)
+            except BrokenPipeError:
+                pass  # it has died already, which who waits for its answer sees
 
     def poll(self):
         """Its exit status (negative: killed by that signal), or None."""

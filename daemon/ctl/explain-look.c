@@ -13,7 +13,7 @@
 #include "sense/source.h"
 
 #define REGIONS_MAX ((size_t)1 << 20)
-#define LATE_NS 800000000ull /* after the deadline: a worker that is late has been ended by then */
+#define LATE_NS 2000000000ull /* after the deadline: a worker that is late has been ended by then */
 
 /* PY_VERSION_HEX, cpython/Include/patchlevel.h. Before 3.11 the last number can't always be told: then it is 0. */
 const char *explain_python_version(uint32_t version, char *buf, size_t size)
