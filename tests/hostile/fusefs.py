@@ -87,7 +87,10 @@ class Server:
             kinds = KINDS if "all" in words else words[1:]
             self.hung |= {KINDS[k] for k in kinds}
             # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too
-            os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, 0, 0))
+            try:
+                os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, 0, 0))
+            except FileNotFoundError:
+                pass  # nobody has asked for it yet
             print("ok", flush=True)
         elif words[0] == "held":
             print(self.held, flush=True)
