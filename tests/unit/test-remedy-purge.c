@@ -372,15 +372,9 @@ LIVE(late)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_scan_fails),
-		cmocka_unit_test(test_no_time),
-		cmocka_unit_test(test_nothing_left),
-		cmocka_unit_test(test_works),
-		cmocka_unit_test(test_lies),
-		cmocka_unit_test(test_errors),
-		cmocka_unit_test(test_broken),
-		cmocka_unit_test(test_skipped),
-		cmocka_unit_test(test_late),
+		cmocka_unit_test(test_scan_fails), cmocka_unit_test(test_no_time), cmocka_unit_test(test_nothing_left),
+		cmocka_unit_test(test_works),	   cmocka_unit_test(test_lies),	   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_broken),	   cmocka_unit_test(test_skipped), cmocka_unit_test(test_late),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
