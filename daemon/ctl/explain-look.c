@@ -235,7 +235,7 @@ static bool looking_wait(struct looking *l)
 	const struct timespec end = { .tv_sec = (time_t)(end_ns / 1000000000), .tv_nsec = (long)(end_ns % 1000000000) };
 	pthread_t thread;
 
-	if (pthread_create(&thread, NULL, looking_thread, l) != 0) {
+	if (!l->ask.give_up || pthread_create(&thread, NULL, looking_thread, l) != 0) {
 		(void)looking_thread(l);
 		return true;
 	}

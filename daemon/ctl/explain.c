@@ -106,6 +106,8 @@ static int run_explain(struct ctl *ctl, const void *opts, const char *const *arg
 	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
 		return ctl_fail(ctl, CTL_USAGE, "explain: --timeout must be between 1ms and 1h");
 	ask = (struct explain_ask){ .timeout_us = o->timeout.value, .map = o->html || o->svg };
+	/* For others the daemon looks, and may have to ask somebody for a password first. */
+	ask.give_up = geteuid() == 0;
 	r = explanation_read(ctl->proc, &ask, pids[0], &e, why, sizeof(why));
 	if (r < 0)
 		return ctl_fail(ctl,

@@ -132,14 +132,16 @@ static void draw_given(struct pen *p, const struct top_given *g)
 		(void)canvas_printf(p->c, p->y++, 0, STYLE_PLAIN, "A trim would free about %s",
 				    size_text(g->predicted, a, sizeof(a)));
 	else if (g->outcome == WORKER_RECLAIMED)
-		(void)canvas_printf(p->c, p->y++, 0, STYLE_GOOD, "Trimmed: freed %s, stopped for %s at most",
+		(void)canvas_printf(p->c, p->y++, 0, STYLE_GOOD, "Trimmed: freed %s, stopped for %s at most%s%s",
 				    size_text(g->freed > 0 ? (uint64_t)g->freed : 0, a, sizeof(a)),
-				    format_time_us(g->stopped_us, b, sizeof(b)));
+				    format_time_us(g->stopped_us, b, sizeof(b)), *g->reason ? "; not all of it: " : "",
+				    escape_text(g->reason, reason, sizeof(reason)));
 	else
 		(void)canvas_printf(p->c, p->y++, 0, g->outcome == WORKER_NOTHING ? STYLE_PLAIN : STYLE_WARN, "%s%s%s",
-				    g->outcome == WORKER_NOTHING ? "Trimmed: nothing to give back" :
-				    g->outcome == WORKER_REFUSED ? "Trim refused" :
-								   "Trim failed",
+				    g->outcome == WORKER_NOTHING && *g->reason ? "Trimmed: nothing came back" :
+				    g->outcome == WORKER_NOTHING	       ? "Trimmed: nothing to give back" :
+				    g->outcome == WORKER_REFUSED	       ? "Trim refused" :
+										 "Trim failed",
 				    *g->reason ? ": " : "", escape_text(g->reason, reason, sizeof(reason)));
 }
 

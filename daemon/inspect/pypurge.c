@@ -29,6 +29,7 @@ struct pypurge {
 	uint32_t failed; /* checks in a row without any progress */
 	uint64_t read_ns; /* what one read takes here, as the scans saw it */
 	uint32_t revisits; /* rounds in a row that ended in the arena they began with */
+	uint64_t first; /* the first range that the last of them dropped */
 	bool fruitless; /* the last check's first arena took part in it, but nothing came of it */
 	bool late; /* the same, for want of time */
 	uint32_t scanned; /* where the last scan ended */
@@ -294,18 +295,31 @@ int pypurge_check(struct pypurge *p, struct remote *mem, const struct pypurge_li
 		p->fruitless = !p->late;
 	}
 	p->after = i < p->n_candidates ? p->candidates[i].index : p->scanned;
-	/* Pages that stay where they are for all our advice (MADV_FREE) must not keep us here. */
-	p->revisits = p->after == p->next ? p->revisits + 1 : 0;
-	if (p->revisits > REVISITS_MAX)
-		p->after++;
 	r = pypurge_vector_emit(p->py, &p->vector, relink, ret);
 	if (r < 0)
 		lists_start(ret, limits);
 	return r;
 }
 
+/* Pages that stay where they are for all our advice (MADV_FREE, locked ones) must not keep us in one arena. */
+static bool comes_to_nothing(struct pypurge *p, const struct pypurge_lists *lists)
+{
+	const uint64_t first = lists->n_ranges ? lists->ranges[0].addr : 0;
+	const bool again = p->after == p->next, same = again && first && first == p->first;
+
+	p->first = first;
+	p->revisits = again ? p->revisits + 1 : 0;
+	if (!same && p->revisits <= REVISITS_MAX)
+		return false;
+	p->revisits = 0;
+	p->stats.passed++;
+	return true;
+}
+
 void pypurge_applied(struct pypurge *p, const struct pypurge_lists *lists)
 {
+	bool stays;
+
 	p->stats.rounds++;
 	p->stats.resident += lists->resident;
 	p->stats.touched += lists->touched;
@@ -313,8 +327,9 @@ void pypurge_applied(struct pypurge *p, const struct pypurge_lists *lists)
 		pypurge_failed(p, LATE_TRIES);
 		return;
 	}
+	stays = comes_to_nothing(p, lists);
 	p->next = p->after;
-	if (p->fruitless)
+	if (p->fruitless || stays)
 		p->next++;
 	p->failed = 0;
 	p->fruitless = false;

@@ -3,9 +3,11 @@
 #include "remedy/purge.h"
 
 #include <errno.h>
+#include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/parse.h"
@@ -161,6 +163,15 @@ static int purge_hold(struct purge_run *run, struct lease *lease, bool *ret_appl
 	return *ret_applied ? 0 : -EAGAIN;
 }
 
+/* May the thread still be waiting for Python's lock? Not when it has ended. */
+static bool purge_is_waited_for(const struct purge_run *run)
+{
+	char path[sizeof("task/-2147483648")];
+
+	(void)snprintf(path, sizeof(path), "task/%d", run->waiter);
+	return faccessat(run->site->target->piddir, path, F_OK, 0) == 0 || errno != ENOENT;
+}
+
 /* A thread for the next round. -EUSERS: there is none in reasonable time. */
 static int purge_find(struct purge_run *run, bool gil, struct inject_found *ret_found, struct remedy_result *ret)
 {
@@ -170,7 +181,7 @@ static int purge_find(struct purge_run *run, bool gil, struct inject_found *ret_
 	int r;
 
 	/* One that may still be waiting for Python's lock, whoever holds it: no other one must join it. */
-	run->search.only = gil ? run->waiter : 0;
+	run->search.only = gil && run->waiter && purge_is_waited_for(run) ? run->waiter : 0;
 	/* For another thread than the one that was of no use: not for long. Nor for Python's all of the time. */
 	run->search.deadline_ns =
 		now + (others ? MIN(left, PURGE_OTHERS_NS) : MIN(left / (gil ? 4 : 1), PURGE_SEARCH_NS));

@@ -234,6 +234,8 @@ static void injector_answer(struct injector *in, const struct remedy_result *res
 {
 	if (in->disowned)
 		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
+	else if (result->outcome == REMEDY_DONE && !*result->reason)
+		in->res->outcome = WORKER_NOTHING; /* and what an earlier one has left stays said */
 	else
 		injector_end(in, injector_outcomes[result->outcome], result->reason);
 }
@@ -265,7 +267,7 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	/* What exits or runs another program hasn't given its memory back to us. */
 	measured = result.outcome != REMEDY_GONE && injector_measure(in, &after);
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
-	if (measured || result.outcome != REMEDY_DONE || in->disowned)
+	if (measured || in->disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
 		injector_answer(in, &result);
 	if (measured) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));

@@ -247,6 +247,26 @@ static void test_limits(void **state)
 			small_rounds(keeps[i], deep);
 }
 
+/* Pages that stay although they are dropped (MADV_FREE): soon on to the next arena, and that is counted. */
+static void test_pages_stay(void **state)
+{
+	const struct pypurge_limits small = { .max_bytes = 256 * KIB };
+	struct world *w = bloated(&geometries[1], 200);
+	struct pypurge_round round;
+	int rounds = 0;
+
+	(void)state;
+	while (pypurge_scan(w->purge, &w->mem, &small, &round) == 1) {
+		assert_int_equal(pypurge_check(w->purge, &w->mem, &small, &w->lists), 0);
+		w->lists.n_ranges = MIN(w->lists.n_ranges, 1u);
+		pypurge_applied(w->purge, &w->lists);
+		assert_true(++rounds < 3 * (int)w->ob.mapped);
+	}
+	assert_true(rounds > 0 && pypurge_sweep_stats(w->purge)->passed > 0);
+	world_verify_all(w);
+	world_free(w);
+}
+
 /* Too little room for anything: the sweep ends all the same, and has harmed nobody. */
 static void test_no_room(void **state)
 {
@@ -461,6 +481,7 @@ int main(void)
 		cmocka_unit_test(test_stale),	   cmocka_unit_test(test_budgets),
 		cmocka_unit_test(test_refusals),   cmocka_unit_test(test_torn_lists),
 		cmocka_unit_test(test_torn_arena), cmocka_unit_test(test_hostile_roots),
+		cmocka_unit_test(test_pages_stay),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
