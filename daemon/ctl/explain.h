@@ -60,7 +60,7 @@ struct explanation {
 struct explain_ask {
 	uint64_t timeout_us; /* 0: EXPLAIN_TIMEOUT_US */
 	bool map; /* draw a map, which the daemon doesn't */
-	bool give_up; /* at the deadline, too, when it is the kernel that keeps us waiting: a thread is left behind then */
+	bool give_up; /* at the deadline also when the kernel keeps us waiting: a thread is left behind then */
 	int cancel_fd; /* the looking inside ends when it is readable; 0: none */
 };
 
