@@ -70,6 +70,8 @@ void pypurge_free(struct pypurge *p)
 void pypurge_restart(struct pypurge *p)
 {
 	p->next = p->after = p->scanned = p->failed = p->n_candidates = 0;
+	p->revisits = 0;
+	p->first = 0;
 	p->fruitless = false;
 	p->stats = (struct pypurge_stats){ 0 };
 }
