@@ -438,6 +438,15 @@ def died_of(proc):
     return signal.Signals(-proc.returncode).name if proc.returncode and proc.returncode < 0 else None
 
 
+def told_by(*argv):
+    """What a tool prints, "" when it isn't there: for records, which say what they can of the machine."""
+    try:
+        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=TOP,
+                              check=False).stdout.strip()
+    except OSError:
+        return ""
+
+
 def own_mounts():
     """How to get a mount namespace. Inside of a chroot the root is no mount point, so its propagation can't change."""
     how = ["unshare", "-m", "--propagation"]

@@ -8,7 +8,6 @@ Of a program that is in several of them the last counts."""
 import json
 import os
 import platform
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -211,20 +210,12 @@ def paced_rows(results):
                f"{spread_of([h['per_s'] for h in halves]):.2f}", f"{r['others']:.0%}", judged(r)]
 
 
-def output(*argv):
-    try:
-        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=judge.TOP,
-                              check=False).stdout.strip()
-    except OSError:
-        return ""
-
-
 def where(abouts):
     memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
     stamps = [time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(a["ended"])) for a in abouts]
     return table(["what", "which"], [
-        ["reclaim", f"{output(judge.CTL, '--version').split()[-1]}, git tree of ``daemon/``: "
-                    f"{output('git', 'rev-parse', '--short=16', 'HEAD:daemon') or 'unknown'}"],
+        ["reclaim", f"{judge.told_by(judge.CTL, '--version').split()[-1]}, git tree of ``daemon/``: "
+                    f"{judge.told_by('git', 'rev-parse', '--short=16', 'HEAD:daemon') or 'unknown'}"],
         ["command", " and ".join(sorted({f"``tests/fire/fire.py --seconds={a['seconds']:g}``" for a in abouts}))],
         ["seed", ", ".join(str(a["seed"]) for a in abouts)],
         ["ended", ", ".join(stamps)],

@@ -26,6 +26,14 @@ class Broken(Exception):
     """A subject ended, complained, or was left in a state that isn't its own."""
 
 
+def kill_all(pids):
+    for pid in pids:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
 def output(*argv, **more):
     out = subprocess.run([*map(str, argv)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
                          text=True, errors="replace", check=False, **more)
@@ -157,11 +165,7 @@ class Subject:
             raise Broken(f"told to end it ended with {status}: {self.words()[-500:]}")
 
     def kill(self):
-        for pid in self.pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_all(self.pids())
         if self.proc:
             self.proc.wait()
 
@@ -240,8 +244,4 @@ class Job:
         return took, self.result()
 
     def kill(self):
-        for pid in self.pids():
-            try:
-                os.kill(pid, signal.SIGKILL)
-            except ProcessLookupError:
-                pass
+        kill_all(self.pids())

@@ -8,7 +8,6 @@ import json
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
@@ -151,14 +150,6 @@ def stop_rows(results):
             "stops", "stacks", "frames", "signals", "same", "shorter", "longer")), r.seed]
 
 
-def output(*argv):
-    try:
-        return subprocess.run(argv, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, cwd=judge.TOP,
-                              check=False).stdout.strip()
-    except OSError:
-        return ""
-
-
 def version(text):
     found = re.search(r"\d+\.[\d.]*\d", text)
     return found[0] if found else "unknown"
@@ -166,16 +157,17 @@ def version(text):
 
 def where(runs):
     """The machine and what ran on it: versions, nobody's names. Of our sources the content's own name."""
-    trees = {output("git", "rev-parse", "--short=16", f"{r['commit']}:daemon") or "unknown" for r in runs}
+    trees = {judge.told_by("git", "rev-parse", "--short=16", f"{r['commit']}:daemon") or "unknown" for r in runs}
     loads = ", ".join(f"{r['load'][0]:.1f}" for r in runs)
     return table(["what", "which"], [
-        ["reclaim", f"{version(output(judge.CTL, '--version'))}, git tree of ``daemon/``: {', '.join(sorted(trees))}"],
+        ["reclaim", f"{version(judge.told_by(judge.CTL, '--version'))}, git tree of ``daemon/``: "
+                    f"{', '.join(sorted(trees))}"],
         ["kernel", f"Linux {version(platform.release())}, {platform.machine()}"],
         ["processors", f"{os.cpu_count()}, shared with other work; load at the end: {loads}"],
         ["C library", f"glibc {platform.libc_ver()[1]}"],
-        ["compiler", f"gcc {version(output('gcc', '-dumpfullversion'))}"],
-        ["Python", version(output(judge.PYTHON, "--version"))],
-        ["gdb", version(output("gdb", "--version").partition("\n")[0].rpartition(" ")[2])],
+        ["compiler", f"gcc {version(judge.told_by('gcc', '-dumpfullversion'))}"],
+        ["Python", version(judge.told_by(judge.PYTHON, "--version"))],
+        ["gdb", version(judge.told_by("gdb", "--version").partition("\n")[0].rpartition(" ")[2])],
     ], [20, 80])
 
 
@@ -210,7 +202,7 @@ def verdict(lacks):
 
 
 def commit():
-    return output("git", "rev-parse", "--short=12", "HEAD") or "unknown"
+    return judge.told_by("git", "rev-parse", "--short=12", "HEAD") or "unknown"
 
 
 def save(results, about):
