@@ -126,6 +126,7 @@ static void learn(struct manager *m, const struct action *a, const struct worker
 		.rss_after = res->rss_after,
 		.freed = res->freed,
 		.moved = a->rec.swapped,
+		.moves = !(a->rec.remedies & ~POLICY_MOVES),
 		.cold = is_cold(a->rec.remedies),
 	};
 

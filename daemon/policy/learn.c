@@ -29,6 +29,7 @@ static void rest(const struct settings *s, const struct thresholds *limits, stru
 
 	/* A refusal since then has a time of its own. */
 	t->not_before_us = t->refusals ? MAX(until_us, t->not_before_us) : until_us;
+	t->moves_not_before_us = t->refusals ? MAX(until_us, t->moves_not_before_us) : until_us;
 }
 
 static void in_vain(const struct settings *s, const struct thresholds *limits, struct track *process,
@@ -86,11 +87,14 @@ void policy_learn_look(const struct settings *s, struct track *process, struct t
 	program->look_predicted = predicted;
 }
 
-static void refused(const struct settings *s, const struct thresholds *limits, struct track *process, uint64_t now_us)
+static void refused(const struct settings *s, const struct thresholds *limits, struct track *process, bool moves,
+		    uint64_t now_us)
 {
 	process->refusals++;
 	process->not_before_us = MAX(process->not_before_us,
 				     now_us + backoff(s, MIN(limits->cooldown_us, RETRY_US), process->refusals - 1));
+	if (moves)
+		process->moves_not_before_us = process->not_before_us;
 }
 
 /* Brought it less than half of what is worth it, or less than a quarter of what was promised? */
@@ -118,7 +122,7 @@ void policy_learn_action(const struct settings *s, const struct thresholds *limi
 	const uint64_t freed = (uint64_t)MAX(what->freed, 0);
 
 	if (!what->acted) {
-		refused(s, limits, process, now_us);
+		refused(s, limits, process, what->moves, now_us);
 		program->refusals++;
 		return;
 	}

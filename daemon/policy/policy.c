@@ -142,41 +142,6 @@ static uint64_t due(const struct question *q, uint64_t from_us, uint64_t until_u
 	return q->urgent && until_us > from_us ? from_us + (until_us - from_us) / 2 : until_us;
 }
 
-static bool has_to_rest(const struct question *q)
-{
-	const struct track *t = q->process, *siblings = q->program;
-	/* Pressure changes neither that what came straight back would do so again, nor that it was unsafe. */
-	const bool failed = t->in_vain || t->refusals;
-	/* What was learned may be older than a rule, or of a restart, when not all was known that rules ask for. */
-	const uint64_t rested_us = t->acted_us ? t->acted_us + q->d->limits.cooldown_us : 0;
-	const uint64_t whole_us = MAX(t->not_before_us, rested_us);
-	const uint64_t until_us = failed ? whole_us : due(q, t->acted_us, whole_us);
-	char ago[TIME_TEXT], left[TIME_TEXT];
-
-	if (q->now_us < until_us) {
-		format_time_us(until_us - q->now_us, left, sizeof(left));
-		if (t->refusals)
-			answer(q, VERDICT_WAIT, REASON_BACKOFF,
-			       "an action on it was refused %" PRIu32 " times: again in %s", t->refusals, left);
-		else if (t->in_vain)
-			answer(q, VERDICT_WAIT, REASON_BACKOFF,
-			       "its memory came straight back, %" PRIu32 " times: left alone for another %s",
-			       t->in_vain, left);
-		else
-			answer(q, VERDICT_WAIT, REASON_COOLDOWN, "acted on %s ago: again in %s",
-			       format_time_us(q->now_us - t->acted_us, ago, sizeof(ago)), left);
-		return wait_until(q, until_us);
-	}
-	if (!t->actions && siblings->in_vain >= POLICY_PROGRAM_IN_VAIN && q->now_us < siblings->not_before_us) {
-		answer(q, VERDICT_WAIT, REASON_BACKOFF,
-		       "the last %" PRIu32 " processes of its program and user took their memory straight back: left "
-		       "alone for another %s",
-		       siblings->in_vain, format_time_us(siblings->not_before_us - q->now_us, left, sizeof(left)));
-		return wait_until(q, siblings->not_before_us);
-	}
-	return false;
-}
-
 /* Memory is short, and there may be some that could be moved. */
 static bool could_move(const struct question *q)
 {
@@ -185,6 +150,56 @@ static bool could_move(const struct question *q)
 	return q->urgent && (q->d->limits.remedies & POLICY_MOVES) &&
 	       (p->still_us >= q->d->limits.settled_us ||
 		(p->idle != POLICY_UNKNOWN && p->idle >= worth(p, &q->d->limits)));
+}
+
+/* A call in it was refused a moment ago; what stops no thread of it may be done all the same. */
+static bool may_only_move(const struct question *q)
+{
+	const struct track *t = q->process;
+
+	return t->refusals && q->now_us < t->not_before_us && q->now_us >= t->moves_not_before_us && could_move(q);
+}
+
+/* What was done before says that it is left alone until then, and why. */
+static bool rests_until(const struct question *q, uint64_t until_us)
+{
+	const struct track *t = q->process;
+	char ago[TIME_TEXT], left[TIME_TEXT];
+
+	format_time_us(until_us - q->now_us, left, sizeof(left));
+	if (t->refusals)
+		answer(q, VERDICT_WAIT, REASON_BACKOFF, "an action on it was refused %" PRIu32 " times: again in %s",
+		       t->refusals, left);
+	else if (t->in_vain)
+		answer(q, VERDICT_WAIT, REASON_BACKOFF,
+		       "its memory came straight back, %" PRIu32 " times: left alone for another %s", t->in_vain, left);
+	else
+		answer(q, VERDICT_WAIT, REASON_COOLDOWN, "acted on %s ago: again in %s",
+		       format_time_us(q->now_us - t->acted_us, ago, sizeof(ago)), left);
+	return wait_until(q, until_us);
+}
+
+static bool has_to_rest(const struct question *q)
+{
+	const struct track *t = q->process, *siblings = q->program;
+	/* Pressure changes neither that what came straight back would do so again, nor that it was unsafe. */
+	const bool failed = t->in_vain || t->refusals;
+	/* What was learned may be older than a rule, or of a restart, when not all was known that rules ask for. */
+	const uint64_t rested_us = t->acted_us ? t->acted_us + q->d->limits.cooldown_us : 0;
+	const uint64_t whole_us = MAX(may_only_move(q) ? t->moves_not_before_us : t->not_before_us, rested_us);
+	const uint64_t until_us = failed ? whole_us : due(q, t->acted_us, whole_us);
+	char left[TIME_TEXT];
+
+	if (q->now_us < until_us)
+		return rests_until(q, until_us);
+	if (!t->actions && siblings->in_vain >= POLICY_PROGRAM_IN_VAIN && q->now_us < siblings->not_before_us) {
+		answer(q, VERDICT_WAIT, REASON_BACKOFF,
+		       "the last %" PRIu32 " processes of its program and user took their memory straight back: left "
+		       "alone for another %s",
+		       siblings->in_vain, format_time_us(siblings->not_before_us - q->now_us, left, sizeof(left)));
+		return wait_until(q, siblings->not_before_us);
+	}
+	return false;
 }
 
 /* A look promised little, or nobody acts on what it promises: not at every interval. */
@@ -405,6 +420,10 @@ void policy_decide(const struct settings *s, const struct subject *p, const stru
 {
 	const struct question q = question(s, p, process, program, urgency, now_us, ret);
 
-	if (!is_no_candidate(&q) && !give_back(&q, found))
+	if (is_no_candidate(&q))
+		return;
+	if (may_only_move(&q))
+		(void)(move(&q, found) || rests_until(&q, process->not_before_us));
+	else if (!give_back(&q, found))
 		(void)move(&q, found);
 }

@@ -64,6 +64,7 @@ struct prospect {
 struct track {
 	uint64_t looked_us, acted_us; /* the last ones; 0: never */
 	uint64_t not_before_us; /* when the next action may be */
+	uint64_t moves_not_before_us; /* the same for memory that is moved, of which a refused injection says nothing */
 	uint64_t predicted, freed; /* bytes of the last action */
 	uint64_t rss_after; /* bytes, of the last action */
 	uint32_t actions; /* in all */
@@ -121,6 +122,7 @@ void policy_decide(const struct settings *s, const struct subject *p, const stru
 /* What happened, back into memory. Each changes both tracks. */
 struct outcome {
 	bool acted, refused; /* refused: the worker found it unsafe; neither: failed */
+	bool moves; /* it was of POLICY_MOVES alone: no thread of it was to be stopped */
 	bool cold; /* it was cold alone: nothing comes of it at once */
 	uint64_t moved; /* bytes that are in swap now */
 	uint64_t predicted, stopped_us, rss_after;

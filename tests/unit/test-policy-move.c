@@ -279,6 +279,57 @@ static void test_learn_cold(void **state)
 	world_done(&w);
 }
 
+static void was_refused(struct world *w, bool moves)
+{
+	const struct outcome what = { .refused = true, .moves = moves };
+
+	policy_learn_action(&w->s, &w->s.defaults, &w->process, &w->program, &what, w->now);
+}
+
+/* That no call could be made in it is no reason to leave in RAM what can be moved without one. */
+static void test_refused(void **state)
+{
+	struct world w;
+
+	(void)state;
+	init(&w, "trim pageout");
+	w.found.v[0].predicted = POLICY_UNKNOWN;
+	acts(&w, POLICY_TRIM, POLICY_UNKNOWN, "nobody knows how much");
+	was_refused(&w, false);
+	w.now += SEC;
+	world_screen(&w);
+	assert_int_equal(w.d.verdict, VERDICT_LOOK);
+	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout: 300.0MiB would be moved to swap");
+	/* The call has to wait, whatever it promises, and whatever there is to be moved. */
+	w.found.v[0].predicted = 100 * MIB;
+	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout: 300.0MiB would be moved to swap");
+	w.found.v[2].predicted = 0;
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times: again in 59");
+	assert_int_equal(w.d.not_before_us, w.process.not_before_us);
+	w.found.v[2].predicted = 300 * MIB;
+	w.urgency = URGENCY_NONE;
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times");
+	w.urgency = URGENCY_PRESSURE;
+	/* What was refused itself isn't asked for again at once. */
+	was_refused(&w, true);
+	w.now += SEC;
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 2 times");
+	assert_int_equal(w.d.not_before_us, w.process.moves_not_before_us);
+	/* After its time both may be tried; a refused call then says nothing of the other again. */
+	w.now = w.process.not_before_us;
+	acts(&w, POLICY_TRIM, 100 * MIB, "trim: 100.0MiB would come back");
+	was_refused(&w, false);
+	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout");
+	paged_out(&w, 200 * MIB);
+	assert_int_equal(rests_us(&w), w.s.defaults.cooldown_us);
+	w.now += SEC;
+	decided(&w, VERDICT_WAIT, 0, 0, "acted on");
+	/* A cooldown holds for both, also when a call is refused in it. */
+	was_refused(&w, false);
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times");
+	world_done(&w);
+}
+
 static void test_budget(void **state)
 {
 	struct budget b = { .since_us = 0 };
@@ -310,7 +361,7 @@ int main(void)
 		cmocka_unit_test(test_default), cmocka_unit_test(test_pageout),	 cmocka_unit_test(test_alone),
 		cmocka_unit_test(test_room),	cmocka_unit_test(test_ages),	 cmocka_unit_test(test_cold),
 		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_refaults), cmocka_unit_test(test_learn_cold),
-		cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_budget),	cmocka_unit_test(test_refused),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
