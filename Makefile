@@ -164,7 +164,7 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(DOCDIR),644,$(docs)) \
 	    $(call to,$(DOCDIR)/monitoring,644,$(wildcard Documentation/monitoring/*)) \
 	    $(call to,$(DOCDIR)/examples,644,$(wildcard Documentation/examples/*)) \
-	    $(call to,$(DOCDIR)/benchmarks,644,$(wildcard Documentation/benchmarks/*.svg)) \
+	    $(foreach d,benchmarks pictures,$(call to,$(DOCDIR)/$d,644,$(wildcard Documentation/$d/*.svg Documentation/$d/*.png))) \
 	    $(foreach m,$(man_pages),$(call to,$(MANDIR)/man$(patsubst .%,%,$(suffix $m)),644,$m)) \
 	    $(foreach c,$(filter %.bash,$(completions)),$c:$(BASHDIR)/reclaimctl:644) \
 	    $(foreach c,$(filter %.zsh,$(completions)),$c:$(ZSHDIR)/_reclaimctl:644) \
@@ -176,7 +176,7 @@ installed = $(call to,$(BINDIR),755,$(filter %/reclaimctl,$(programs))) \
 	    $(call to,$(IFACEDIR),644,$(wildcard Documentation/dbus/*.xml)) \
 	    $(call to,$(POLKITDIR),644,$(wildcard daemon/units/*.policy)))
 # Folders that are ours alone, each after those in it.
-own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
+own_folders = $(DOCDIR)/monitoring $(DOCDIR)/examples $(DOCDIR)/benchmarks $(DOCDIR)/pictures $(DOCDIR) $(LIBEXECDIR) $(CONFDIR)
 
 # ---------------------------------------------------------------- targets
 

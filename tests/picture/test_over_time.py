@@ -87,7 +87,7 @@ def test_seen_at_a_glance(page, tmp_path, monkeypatch):
     assert held(plot["told"][0]) > 20 and held(plot["told"][1]) < held(plot["told"][0]) / 2
     assert "returned" in plot["marks"] or "drop" in plot["marks"]
     assert page.stat().st_size < MIB
-    shot(page, tmp_path, "over-time")
+    shot(page, tmp_path, "over-time", "--window-size=1280,1060")
 
 
 def test_dark(page, tmp_path, monkeypatch):
