@@ -61,12 +61,20 @@ class Watcher:
                                         env={**os.environ, **(env or {})}, start_new_session=True)
         self.pid = self.process.pid
 
+    def _others_us(self):
+        """Of its children, those that have ended and those that are at it: a shell's loop may take all of a window."""
+        ticks = 0
+        for stat in Path("/proc").glob("[0-9]*/stat"):
+            with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+                fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                if int(fields[3]) == self.pid:
+                    ticks += sum(map(int, fields[13:15] if stat.parent.name == str(self.pid) else fields[11:15]))
+        return ticks * TICK_US
+
     def cpu_us(self):
-        """Of itself, to the nanosecond and with threads that have ended, and of children that have."""
-        stat = Path(f"/proc/{self.pid}/stat").read_text(encoding="ascii", errors="replace")
-        children = sum(map(int, stat.rpartition(")")[2].split()[13:15])) * TICK_US
+        """Of itself, to the nanosecond and with threads that have ended, and of all others in its session."""
         # clock_getcpuclockid(3): the process's own clock
-        return time.clock_gettime_ns(~self.pid << 3 | 2) / 1000 + children
+        return time.clock_gettime_ns(~self.pid << 3 | 2) / 1000 + self._others_us()
 
     def _status(self, key):
         for line in Path(f"/proc/{self.pid}/status").read_text(encoding="utf-8", errors="replace").splitlines():

@@ -98,6 +98,9 @@ def alternate(runs, contestants, warm=True):
                 continue
             if turn >= 0:
                 samples[name].append(sample)
+    for name, some in samples.items():
+        if not some:
+            raise Failure(f"{name}: {failures[name][-1]}")
     return samples, failures
 
 

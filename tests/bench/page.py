@@ -49,6 +49,10 @@ def _figure(cell, unit, short=False):
     return text
 
 
+def of_rounds(counts, spread=""):
+    return "one round" if set(counts.split(", ")) <= {"0", "1"} else f"medians of {counts}{spread}"
+
+
 def _image(name, alt):
     return [f".. image:: {FOLDER}/{name}", f"   :alt: {alt}", ""]
 
@@ -82,7 +86,7 @@ def table_lines(made):
     heads[0] = "heap" if made["id"] in ("predicted", "picture") else "who"
     rounds = " to ".join(str(n) for n in dict.fromkeys((counts[0], counts[-1]))) if counts else "no"
     return [*(part for key in made["plot"] for part in _image(f"{made['id']}-{key}.svg", made["title"])),
-            f"{escaped(made['title'])}; medians of {rounds}, 10th to 90th percentile, [limit that was set]:", "",
+            f"{escaped(made['title'])}; {of_rounds(rounds, ', 10th to 90th percentile')}, [limit that was set]:", "",
             *simple_table(heads, lines), *reasons.lines()]
 
 
@@ -95,7 +99,7 @@ def curve_lines(made):
         lines.append([s["name"], *(_figure(points[x], made["y_unit"], True) if x in points else
                                    reasons.mark(why[x]) if x in why else "" for x in xs)])
     counts = ", ".join(f"{max((p['n'] for s in made['series'] for p in s['points'] if p['x'] == x), default=0)}" for x in xs)
-    return [*_image(f"{made['id']}.svg", made["title"]), f"{escaped(made['title'])}; medians of {counts}:", "",
+    return [*_image(f"{made['id']}.svg", made["title"]), f"{escaped(made['title'])}; {of_rounds(counts)}:", "",
             *simple_table([made["x_title"], *(x_name(x, made["x_unit"]) for x in xs)], lines), *reasons.lines()]
 
 
