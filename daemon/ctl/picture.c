@@ -17,7 +17,7 @@ const struct picture_style picture_styles[PART_N] = {
 	[PART_SHARED] = { "shared", "free, beside data",
 			  "free bytes in pages that hold data too: such a page can't go" },
 	[PART_CACHED] = { "cached", "cached", "freed by the program, kept at hand by its C library" },
-	[PART_FREE] = { "free", "free, still held", "whole pages with nothing in them: these could go back" },
+	[PART_FREE] = { "free", "free, still held", "whole pages with nothing of the program's in them" },
 	[PART_OTHER] = { "other", "other memory", "memory that no allocator known here owns" },
 	[PART_STACK] = { "stack", "stacks", "of its threads" },
 	[PART_FILE] = { "file", "program files", "the program and its libraries" },
@@ -147,6 +147,12 @@ static void layer_cure(const struct explanation *e, enum account_kind kind, stru
 	else if (!purge || !purge->possible)
 		text_format(l->cure, sizeof(l->cure), "It can't be given back from outside now: %s.",
 			    purge ? purge->reason : "that isn't known here");
+	else if (picture_offer(e) < MIB)
+		text_format(l->cure, sizeof(l->cure), "Nothing to do now: no remedy promises more of it. %s",
+			    kind == ACCOUNT_PYMALLOC ?
+				    "Of each empty pool the first page stays, where Python keeps its "
+				    "lists." :
+				    "");
 	else if (kind == ACCOUNT_PYMALLOC)
 		text_format(
 			l->cure, sizeof(l->cure),

@@ -290,6 +290,16 @@ static enum report_layer fastest(const struct report_target *t, uint64_t length_
 	return most;
 }
 
+/* What could be done about it now, if anything. */
+static void verdict_offer(const struct report_target *t, char *ret, size_t size)
+{
+	char held[24];
+
+	if (t->offer.n && t->offer.last >= MIB && t->offer.last >= t->rss.last / 10)
+		text_append(ret, size, " %s of it can be given back: see reclaimctl trim.",
+			    format_size(t->offer.last, held, sizeof(held)));
+}
+
 void report_verdict(const struct report_target *t, char *ret, size_t size)
 {
 	const uint64_t length_us = t->last_us - MIN(t->first_us, t->last_us);
@@ -307,13 +317,15 @@ void report_verdict(const struct report_target *t, char *ret, size_t size)
 		if (v > 0)
 			text_append(ret, size, ", most of it %s (%s).%s", report_layers[most].name,
 				    report_growth(v, layer, sizeof(layer)),
-				    is_free(most) ? " That can be given back: see reclaimctl trim." :
-						    " The program holds on to that: a trim doesn't help.");
+				    is_free(most) ? " That is free, and still held." :
+						    " The program holds on to that: a trim doesn't stop it.");
 		else
 			text_append(ret, size, "; nobody could look where.");
+		verdict_offer(t, ret, size);
 	} else if (free_last >= MIB && free_last >= t->rss.last / 10) {
-		text_format(ret, size, "%s of it are free, and still held: see reclaimctl trim.",
+		text_format(ret, size, "It doesn't grow; %s of it are free, and still held.",
 			    format_size(free_last, held, sizeof(held)));
+		verdict_offer(t, ret, size);
 	} else {
 		text_format(ret, size, "It doesn't grow%s.",
 			    t->looks ? ", and holds hardly anything for nothing" : "; nobody could look inside");

@@ -103,6 +103,11 @@ static void test_parts(void **state)
 	assert_string_equal(p.layers[0].key, "cpython");
 	assert_int_equal(p.layers[0].free, 95 * MIB);
 	assert_non_null(strstr(p.layers[0].cure, "reclaimctl trim 4711"));
+	/* After a trim: free pages are left, and nobody promises any of them. */
+	e.answer.head.remedies[0].predicted = 0;
+	picture_fill(&e, "x", &p);
+	assert_string_equal(p.offer, "");
+	assert_non_null(strstr(p.layers[0].cure, "Nothing to do now: no remedy promises more of it."));
 }
 
 /* Figures of different moments: more free than resident must not make the rest negative. */

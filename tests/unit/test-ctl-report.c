@@ -41,6 +41,7 @@ static struct recording_sample looked(uint64_t rss, uint64_t held)
 	s.v[RECORDED_ACCOUNT + ACCOUNT_GLIBC_HEAP] = rss;
 	s.v[RECORDED_GLIBC_FREE_RESIDENT] = held;
 	s.v[RECORDED_GLIBC_IN_USE] = rss - held;
+	s.v[RECORDED_OFFER] = held;
 	return s;
 }
 
@@ -301,7 +302,8 @@ static void test_leak(void **state)
 	assert_int_equal(r.t[0].rss.peak, 109 * MIB);
 	report_verdict(&r.t[0], verdict, sizeof(verdict));
 	assert_non_null(strstr(verdict, "MiB an hour, most of it C library, in use"));
-	assert_non_null(strstr(verdict, "a trim doesn't help"));
+	assert_non_null(strstr(verdict, "a trim doesn't stop it."));
+	assert_null(strstr(verdict, "reclaimctl trim"));
 	svg = drawn(report_svg, &r);
 	html = drawn(report_html, &r);
 	assert_harmless(svg);
@@ -329,6 +331,23 @@ static void test_held(void **state)
 	assert_non_null(strstr(verdict, "see reclaimctl trim"));
 }
 
+/* It leaks, and holds much that is free besides. */
+static void test_leak_and_held(void **state)
+{
+	_cleanup_(report_done) struct report r = { .path = NULL };
+	char verdict[320];
+
+	(void)state;
+	begin();
+	for (uint64_t i = 0; i < 3600; i += 10)
+		put_sample(i * SECOND, looked((200 + i / 60) * MIB, 150 * MIB));
+	read_back(&r);
+	report_verdict(&r.t[0], verdict, sizeof(verdict));
+	assert_non_null(strstr(verdict, "most of it C library, in use"));
+	assert_non_null(
+		strstr(verdict, "a trim doesn't stop it. 150.0MiB of it can be given back: see reclaimctl trim."));
+}
+
 static void test_steady(void **state)
 {
 	_cleanup_(report_done) struct report r = { .path = NULL };
@@ -340,7 +359,21 @@ static void test_steady(void **state)
 		put_sample(i * SECOND, looked(100 * MIB, 50 * MIB));
 	read_back(&r);
 	report_verdict(&r.t[0], verdict, sizeof(verdict));
-	assert_string_equal(verdict, "50.0MiB of it are free, and still held: see reclaimctl trim.");
+	assert_string_equal(verdict,
+			    "It doesn't grow; 50.0MiB of it are free, and still held. 50.0MiB of it can be given "
+			    "back: see reclaimctl trim.");
+	report_done(&r);
+	/* What no remedy takes isn't promised. */
+	begin();
+	for (uint64_t i = 0; i < 100; i++) {
+		struct recording_sample s = looked(100 * MIB, 50 * MIB);
+
+		s.v[RECORDED_OFFER] = 0;
+		put_sample(i * SECOND, s);
+	}
+	read_back(&r);
+	report_verdict(&r.t[0], verdict, sizeof(verdict));
+	assert_string_equal(verdict, "It doesn't grow; 50.0MiB of it are free, and still held.");
 	report_done(&r);
 	begin();
 	for (uint64_t i = 0; i < 100; i++)
@@ -415,12 +448,13 @@ static void test_empty(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_marks),	 cmocka_unit_test(test_kinds_of_drops),
-		cmocka_unit_test(test_budget),	 cmocka_unit_test(test_split),
-		cmocka_unit_test(test_growth),	 cmocka_unit_test(test_few_points),
-		cmocka_unit_test(test_leak),	 cmocka_unit_test(test_held),
-		cmocka_unit_test(test_steady),	 cmocka_unit_test(test_many_events),
-		cmocka_unit_test(test_extremes), cmocka_unit_test(test_empty),
+		cmocka_unit_test(test_marks),	    cmocka_unit_test(test_kinds_of_drops),
+		cmocka_unit_test(test_budget),	    cmocka_unit_test(test_split),
+		cmocka_unit_test(test_growth),	    cmocka_unit_test(test_few_points),
+		cmocka_unit_test(test_leak),	    cmocka_unit_test(test_held),
+		cmocka_unit_test(test_steady),	    cmocka_unit_test(test_leak_and_held),
+		cmocka_unit_test(test_many_events), cmocka_unit_test(test_extremes),
+		cmocka_unit_test(test_empty),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
