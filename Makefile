@@ -149,7 +149,7 @@ vm_sense := events
 vm_sources := $(if $(filter 1,$(SAN) $(FUZZ)),$(filter-out $(vm_sense:%=tests/vm/%.c),$(wildcard tests/vm/*.c)),$(wildcard tests/vm/*.c))
 vm_tests := $(patsubst tests/vm/%.c,$O/vm/%,$(sort $(vm_sources)))
 vm_lib_srcs := $(sort $(wildcard tests/vm/lib/*.c))
-docs := README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
+docs := $O/README.md COPYING $(sort $(wildcard Documentation/*.rst LICENSES/*.txt))
 man_srcs := $(sort $(wildcard Documentation/man/*.rst))
 man_pages := $(patsubst Documentation/man/%.rst,$O/man/%,$(man_srcs))
 completions := $(if $(filter %/reclaimctl,$(programs)),$(addprefix $O/completion/reclaimctl.,bash zsh fish))
@@ -290,7 +290,7 @@ gen: setup-gen ## headers, policy and reference of the netlink family, from its 
 gen-check: setup-gen ## fail when they aren't what the specification makes
 	@scripts/gen --check
 
-docs: $(man_pages) ## man pages, into build/man
+docs: $(man_pages) $O/README.md ## man pages, into build/man
 
 demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python program; explain, predict, trim, verify
 	@O='$O' scripts/demo
@@ -339,7 +339,7 @@ setup-build: ; @$(SETUP) $(if $(findstring clang,$(notdir $(CC))),clang,build)
 $(setups): setup-%: ; @$(SETUP) $*
 
 # ---------------------------------------------------------------- rules
-
+$O/README.md: README.md; @mkdir -p $O && sed 's,](Documentation/,](,g' $< > $@ # installed it lies beside the documents
 # Rewrites a file only when its content would change: objects depend on the
 # flags that made them, archives and programs on the list of their members.
 define stamp

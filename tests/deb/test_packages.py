@@ -3,6 +3,7 @@
 
 import hashlib
 import os
+import re
 import subprocess
 import tempfile
 from pathlib import Path
@@ -71,6 +72,29 @@ def test_nobody_else_may_write(debs):
             assert mode.split()[1] == "root/root", (deb, path)
             assert mode[0] == "l" or (mode[5] != "w" and mode[8] != "w"), (deb, path, mode)
             assert "s" not in mode.split()[0], (deb, path, mode)
+
+
+def test_pages(debs):
+    """Whatever a page or the README points at in the file system is there, and from the index all can be reached."""
+    with tempfile.TemporaryDirectory() as folder:
+        for name in ("reclaimd", "reclaim-doc"):
+            subprocess.run(["dpkg-deb", "-x", next(debs.glob(f"{name}_*.deb")), folder], check=True)
+        docs = Path(folder, "usr/share/doc/reclaimd")
+        pages = {p.resolve() for p in (docs / "html").rglob("*.html")}
+        reached, todo = set(), [(docs / "html/index.html").resolve()]
+        while todo:
+            page = todo.pop()
+            reached.add(page)
+            text = page.read_text(encoding="utf-8")
+            for target in re.findall(r"""(?:href|src)="([^":#]+)(?:#[^"]*)?\"""", text):
+                found = (page.parent / target).resolve()
+                assert found.is_file(), (page, target)
+                if found.suffix == ".html" and found not in reached:
+                    todo.append(found)
+        assert len(pages) > 15 and reached == pages, pages - reached
+        for target in re.findall(r"\]\(([^):#]+)\)", (docs / "README.md").read_text(encoding="utf-8")):
+            # Debian has licences at one place, and their texts under one name.
+            assert (docs / target).exists() or target == "COPYING", target
 
 
 def test_spec():
