@@ -298,7 +298,7 @@ demo: setup-demo all $(filter %/bloat,$(benches)) ## bloat a C and a Python prog
 bench: setup-bench all $(benches) ## side by side with the alternatives; build/bench.json and a table
 	@O='$O' scripts/bench
 
-bench-report: setup-report all $(benches) ## measure all that is promised, beside everybody else: Documentation/benchmarks.rst (40 minutes, can be resumed)
+bench-report: setup-report all $(benches) ## measure all that is promised, beside everybody else: Documentation/benchmarks.rst (20 minutes, can be resumed)
 	@O='$O' scripts/bench-report $(if $(ONLY),$(ONLY:%=--only=%))
 
 install: all docs $(completions) $(units) ## install below DESTDIR and PREFIX (/usr/local)
