@@ -5,6 +5,7 @@
 
 #include "base/parse.h"
 #include "ctl/explain.h"
+#include "ctl/outfile.h"
 #include "ctl/picture.h"
 #include "ctl/pids.h"
 
@@ -105,6 +106,8 @@ static int run_explain(struct ctl *ctl, const void *opts, const char *const *arg
 		return ctl_fail(ctl, CTL_FAILED, "explain: %s", strerror(-r));
 	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
 		return ctl_fail(ctl, CTL_USAGE, "explain: --timeout must be between 1ms and 1h");
+	if (o->html && o->svg && outfile_same(o->html, o->svg))
+		return ctl_fail(ctl, CTL_USAGE, "explain: --html and --svg are two files");
 	ask = (struct explain_ask){ .timeout_us = o->timeout.value, .map = o->html || o->svg };
 	/* For others the daemon looks, and may have to ask somebody for a password first. */
 	ask.give_up = geteuid() == 0;

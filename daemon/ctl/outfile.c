@@ -51,11 +51,33 @@ static int outfile_create(struct outfile *o)
 	return -EEXIST;
 }
 
+/* The folder that @path is in, and its name there. NULL: no memory. */
+static char *outfile_split(const char *path, const char **ret_name)
+{
+	const char *slash = strrchr(path, '/');
+
+	*ret_name = slash ? slash + 1 : path;
+	return slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
+}
+
+bool outfile_same(const char *a, const char *b)
+{
+	const char *name_a, *name_b;
+	_cleanup_free_ char *folder_a = outfile_split(a, &name_a), *folder_b = outfile_split(b, &name_b);
+	struct stat st_a, st_b;
+
+	if (!strcmp(a, b))
+		return true;
+	/* What isn't there can't be written to either: that is said when it is opened. */
+	return folder_a && folder_b && !strcmp(name_a, name_b) && stat(folder_a, &st_a) == 0 &&
+	       stat(folder_b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
 int outfile_open(const char *path, struct outfile *ret)
 {
 	_cleanup_(outfile_done) struct outfile o = OUTFILE_NONE;
-	const char *slash = strrchr(path, '/'), *base = slash ? slash + 1 : path;
-	_cleanup_free_ char *folder = slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
+	const char *base;
+	_cleanup_free_ char *folder = outfile_split(path, &base);
 	int r;
 
 	o.name = strdup(base);

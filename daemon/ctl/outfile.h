@@ -7,6 +7,7 @@
 #ifndef RECLAIM_CTL_OUTFILE_H
 #define RECLAIM_CTL_OUTFILE_H
 
+#include <stdbool.h>
 #include <stdio.h>
 
 #include "base/cleanup.h"
@@ -23,6 +24,8 @@ struct outfile {
 		.dir = -1, \
 	}
 
+/* Would the one take the place of the other, however both are spelled? */
+bool outfile_same(const char *a, const char *b);
 /* 0; -EEXIST something is there that isn't a regular file; -errno. The caller calls outfile_done(). */
 int outfile_open(const char *path, struct outfile *ret) __must_check;
 /* Puts it in its place. 0, or -errno: also of anything that was written before. */

@@ -74,7 +74,7 @@ static const char *find_conflict(const struct report_opts *o, FILE *f)
 	const char *const files[] = { o->html, o->svg };
 	struct stat in, out;
 
-	if (o->html && o->svg && !strcmp(o->html, o->svg))
+	if (o->html && o->svg && outfile_same(o->html, o->svg))
 		return "--html and --svg are two files";
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
 		if (files[i] && fstat(fileno(f), &in) == 0 && stat(files[i], &out) == 0 && in.st_dev == out.st_dev &&

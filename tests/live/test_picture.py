@@ -140,6 +140,24 @@ def test_refuses_what_is_no_file(sleeper, tmp_path):  # noqa: F811
     assert sorted(p.name for p in tmp_path.iterdir()) == ["fifo", "link", "there"]
 
 
+def test_page_and_picture_are_two_files(sleeper, tmp_path):  # noqa: F811
+    pid, recording, here = sleeper(), tmp_path / "x.rec", ("env", "-C", tmp_path)
+    (tmp_path / "to").symlink_to(tmp_path)
+    recording.write_text("whatever")
+    for verb in (["explain", pid], ["report", recording]):
+        for other in ("same", "./same", tmp_path / "same", "to/same"):
+            r = judge.ctl(*verb, "--html=same", f"--svg={other}", prefix=here)
+            assert r.rc == 2 and r.out == "", (verb, other)
+            one_line(r.err, f"{verb[0]}: --html and --svg are two files")
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["to", "x.rec"]
+    # The same name elsewhere is another file.
+    (tmp_path / "folder").mkdir()
+    r = judge.ctl("explain", pid, "--html=same", "--svg=folder/same", prefix=here)
+    assert r.rc == 0, r.err
+    assert (tmp_path / "same").read_text().startswith("<!DOCTYPE html>")
+    assert (tmp_path / "folder/same").read_text().startswith("<?xml")
+
+
 def test_no_map_of_what_has_none(tmp_path):
     """A kernel thread: nothing inside, and the page says so."""
     page = tmp_path / "page.html"
