@@ -8,6 +8,7 @@
 #include "base/procfs.h"
 #include "base/text.h"
 #include "ctl/doctor.h"
+#include "sense/kmod.h"
 #include "sense/source.h"
 
 #define TUNABLES "sys/kernel/reclaim/"
@@ -42,7 +43,10 @@ static void check_module(struct doctor *d, struct finding *ret)
 	if (!loaded(d)) {
 		found(ret, HEALTH_INFO,
 		      "the kernel module is not loaded: all works without it, but idle times are unknown");
-		mend(ret, "modprobe reclaim; at each boot: echo reclaim > /etc/modules-load.d/reclaim.conf");
+		if (kmod_installed(d->root))
+			mend(ret, "modprobe reclaim; at each boot: echo reclaim > /etc/modules-load.d/reclaim.conf");
+		else
+			mend(ret, "it isn't installed for this kernel: " KMOD_INSTALL ", then modprobe reclaim");
 		return;
 	}
 	if (doctor_read(d, "sys/module/reclaim/version", version, sizeof(version)) <= 0)

@@ -1,10 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "sense/source.h"
 
+#include <fcntl.h>
 #include <string.h>
 
 #include "base/procfs.h"
 #include "base/text.h"
+#include "sense/kmod.h"
 #include "sense/netlink.h"
 
 void source_close(struct source *s)
@@ -17,8 +19,14 @@ void source_close(struct source *s)
 
 static void explain(int r, const char *words, char *why, size_t size)
 {
-	if (r == -ENOENT)
+	_cleanup_close_ int top = r == -ENOENT ? open("/", O_PATH | O_DIRECTORY | O_CLOEXEC) : -1;
+
+	if (r == -ENOENT && kmod_installed(top))
 		text_format(why, size, "the kernel module is not loaded: modprobe reclaim, or use --source=procfs");
+	else if (r == -ENOENT)
+		text_format(why, size,
+			    "the kernel module is not loaded, nor installed for this kernel: " KMOD_INSTALL
+			    ", or use --source=procfs");
 	else if (r == -EPERM || r == -EACCES)
 		text_format(why, size, "the kernel module does not answer us: %s; be root, or use --source=procfs",
 			    *words ? words : strerror(-r));

@@ -124,7 +124,10 @@ def test_options_anywhere(sleeper):
 @pytest.mark.skipif(os.path.exists("/sys/kernel/reclaim"), reason="the module is loaded")
 def test_netlink_not_there():
     r = judge.ctl("--source=netlink", "--json", "ps")
-    assert r.rc == 1 and "not loaded: modprobe reclaim" in r.doc["error"]
+    modules = Path("/lib/modules", os.uname().release, "modules.dep")
+    installed = modules.exists() and re.search(r"(^|/)reclaim\.ko[.:]", modules.read_text(), re.M)
+    remedy = "not loaded: modprobe reclaim" if installed else "nor installed for this kernel: install reclaim-dkms"
+    assert r.rc == 1 and remedy in r.doc["error"]
     assert judge.ctl("--source=netlink", "--json", "regions", os.getpid()).rc == 1
     assert judge.ctl("--source=netlink", "--json", "trim", os.getpid()).rc == 1
     for args in (["explain", os.getpid()], ["doctor"]):

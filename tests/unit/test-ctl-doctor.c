@@ -10,6 +10,7 @@
 #include <stdint.h>
 #include <string.h>
 #include <sys/stat.h>
+#include <sys/utsname.h>
 
 #include <cmocka.h>
 
@@ -96,7 +97,7 @@ static void expect(const char *name, enum health health, const char *detail, con
 static void test_empty(void **state)
 {
 	(void)state;
-	expect("module", HEALTH_INFO, "not loaded", "modprobe reclaim");
+	expect("module", HEALTH_INFO, "not loaded", "install reclaim-dkms");
 	expect("sampling", HEALTH_INFO, "not loaded", NULL);
 	expect("idle-ages", HEALTH_INFO, "no idle times", NULL);
 	expect("psi", HEALTH_INFO, "No such file", "psi=1");
@@ -155,6 +156,34 @@ static void test_hidepid(void **state)
 	put("proc/self/mounts", "proc /proc proc rw,hidepid=2 0 0\n");
 	put("proc/self/status", CAPS_ALL);
 	expect("hidepid", HEALTH_OK, "lets us pass", NULL);
+}
+
+/* Nobody is sent to modprobe where that would find nothing. */
+static void test_module_installed(void **state)
+{
+	static const struct {
+		const char *dep, *remedy;
+	} rows[] = {
+		{ "", "isn't installed for this kernel: install reclaim-dkms" },
+		{ "kernel/fs/reclaim.c/x.ko: kernel/reclaim.ko\n", "install reclaim-dkms" },
+		{ "extra/reclaim.koala:\nextra/myreclaim.ko:\nextra/reclaim.ko", "install reclaim-dkms" },
+		{ "kernel/a.ko: kernel/b.ko\nextra/reclaim.ko:\nkernel/b.ko:\n", "modprobe reclaim; at each boot" },
+		{ "updates/dkms/reclaim.ko.xz: kernel/b.ko\n", "modprobe reclaim; at each boot" },
+		{ "reclaim.ko:", "modprobe reclaim; at each boot" },
+	};
+	struct utsname name;
+	char path[160];
+
+	(void)state;
+	assert_int_equal(uname(&name), 0);
+	snprintf(path, sizeof(path), "lib/modules/%s/modules.dep", name.release);
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		put(path, rows[i].dep);
+		expect("module", HEALTH_INFO, "not loaded", rows[i].remedy);
+	}
+	/* Loaded, it needs no advice. */
+	put("sys/kernel/reclaim/enabled", "1\n");
+	expect("module", HEALTH_OK, "is loaded", NULL);
 }
 
 static int answer;
@@ -318,6 +347,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_thp, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_yama, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_hidepid, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_module_installed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_module, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_memory, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_no_yama, setup, teardown),
