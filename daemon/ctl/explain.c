@@ -89,12 +89,21 @@ static int explain_output(struct ctl *ctl, const struct explain_opts *o, struct 
 	return ctl_output_done(CTL_DONE, r);
 }
 
+/* What is wrong with the options together, or NULL. */
+static const char *find_conflict(const struct ctl *ctl, const struct explain_opts *o)
+{
+	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
+		return "--timeout must be between 1ms and 1h";
+	return outfile_conflict(o->html, o->svg, ctl->json);
+}
+
 static int run_explain(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs)
 {
 	_cleanup_(explanation_done) struct explanation e = { .proc = { .pid = 0 } };
 	const struct explain_opts *o = opts;
 	_cleanup_free_ pid_t *pids = NULL;
 	struct explain_ask ask;
+	const char *conflict;
 	char why[256];
 	int r, status;
 	size_t n;
@@ -104,10 +113,9 @@ static int run_explain(struct ctl *ctl, const void *opts, const char *const *arg
 		return ctl_fail(ctl, CTL_USAGE, "explain: %s", why);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "explain: %s", strerror(-r));
-	if (o->timeout.given && (o->timeout.value < TIMEOUT_MIN_US || o->timeout.value > TIMEOUT_MAX_US))
-		return ctl_fail(ctl, CTL_USAGE, "explain: --timeout must be between 1ms and 1h");
-	if (o->html && o->svg && outfile_same(o->html, o->svg))
-		return ctl_fail(ctl, CTL_USAGE, "explain: --html and --svg are two files");
+	conflict = find_conflict(ctl, o);
+	if (conflict)
+		return ctl_fail(ctl, CTL_USAGE, "explain: %s", conflict);
 	ask = (struct explain_ask){ .timeout_us = o->timeout.value, .map = o->html || o->svg };
 	/* For others the daemon looks, and may have to ask somebody for a password first. */
 	ask.give_up = geteuid() == 0;

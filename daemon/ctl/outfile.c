@@ -60,17 +60,50 @@ static char *outfile_split(const char *path, const char **ret_name)
 	return slash ? strndup(path, MAX((size_t)(slash - path), (size_t)1)) : strdup(".");
 }
 
-bool outfile_same(const char *a, const char *b)
+bool outfile_is_stdout(const char *path)
+{
+	return !strcmp(path, "-");
+}
+
+/* Would the one take the place of the other, however both are spelled? */
+static bool outfile_same(const char *a, const char *b)
 {
 	const char *name_a, *name_b;
 	_cleanup_free_ char *folder_a = outfile_split(a, &name_a), *folder_b = outfile_split(b, &name_b);
 	struct stat st_a, st_b;
 
-	if (!strcmp(a, b))
-		return true;
+	if (!strcmp(a, b) || outfile_is_stdout(a) || outfile_is_stdout(b))
+		return !strcmp(a, b);
 	/* What isn't there can't be written to either: that is said when it is opened. */
 	return folder_a && folder_b && !strcmp(name_a, name_b) && stat(folder_a, &st_a) == 0 &&
 	       stat(folder_b, &st_b) == 0 && st_a.st_dev == st_b.st_dev && st_a.st_ino == st_b.st_ino;
+}
+
+const char *outfile_conflict(const char *html, const char *svg, bool json)
+{
+	if (html && svg && outfile_same(html, svg))
+		return "--html and --svg are two files";
+	if (json && ((html && outfile_is_stdout(html)) || (svg && outfile_is_stdout(svg))))
+		return "standard output is for the document of --json; name a file";
+	return NULL;
+}
+
+/* A stream of its own, which may be closed. */
+static int outfile_open_stdout(struct outfile *ret)
+{
+	_cleanup_close_ int fd = fcntl(STDOUT_FILENO, F_DUPFD_CLOEXEC, 3);
+	FILE *f;
+
+	if (fd < 0)
+		return -errno;
+	f = fdopen(fd, "w");
+	/* Closed by who started us, it is there, but not for writing. */
+	if (!f)
+		return errno == EINVAL ? -EBADF : -errno;
+	(void)TAKE_FD(fd);
+	*ret = (struct outfile)OUTFILE_NONE;
+	ret->f = f;
+	return 0;
 }
 
 int outfile_open(const char *path, struct outfile *ret)
@@ -80,6 +113,8 @@ int outfile_open(const char *path, struct outfile *ret)
 	_cleanup_free_ char *folder = outfile_split(path, &base);
 	int r;
 
+	if (outfile_is_stdout(path))
+		return outfile_open_stdout(ret);
 	o.name = strdup(base);
 	if (!folder || !o.name)
 		return -ENOMEM;
@@ -105,6 +140,8 @@ int outfile_commit(struct outfile *o)
 	errno = 0;
 	if (fflush(o->f) || ferror(o->f))
 		return errno > 0 ? -errno : -EIO;
+	if (!o->name)
+		return 0;
 	if (fsync(fileno(o->f)) < 0 && errno != EINVAL)
 		return -errno;
 	/* Once more: rename() replaces whatever is there by now, but no link is followed. */
@@ -132,6 +169,7 @@ void outfile_explain(const char *path, int error, char *why, size_t size)
 {
 	char shown[512];
 
-	text_format(why, size, "%s: %s", escape_text(path, shown, sizeof(shown)),
+	text_format(why, size, "%s: %s",
+		    outfile_is_stdout(path) ? "standard output" : escape_text(path, shown, sizeof(shown)),
 		    error == -EEXIST ? "something is there that isn't a regular file: left alone" : strerror(-error));
 }

@@ -69,18 +69,16 @@ static int write_file(const char *path, const struct report *r, int (*draw)(FILE
 }
 
 /* A page in the place of what it was made of, or of the other one, is a slip. */
-static const char *find_conflict(const struct report_opts *o, FILE *f)
+static const char *find_conflict(const struct ctl *ctl, const struct report_opts *o, FILE *f)
 {
 	const char *const files[] = { o->html, o->svg };
 	struct stat in, out;
 
-	if (o->html && o->svg && outfile_same(o->html, o->svg))
-		return "--html and --svg are two files";
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		if (files[i] && fstat(fileno(f), &in) == 0 && stat(files[i], &out) == 0 && in.st_dev == out.st_dev &&
+		if (files[i] && !outfile_is_stdout(files[i]) && fstat(fileno(f), &in) == 0 && stat(files[i], &out) == 0 && in.st_dev == out.st_dev &&
 		    in.st_ino == out.st_ino)
 			return "the page would replace the recording; name another file";
-	return NULL;
+	return outfile_conflict(o->html, o->svg, ctl->json);
 }
 
 static int show(struct ctl *ctl, const struct report_opts *o, const struct report *r, FILE *f)
@@ -127,7 +125,7 @@ static int run_report(struct ctl *ctl, const void *opts, const char *const *args
 	int e = open_file(path, &f), status;
 
 	if (e == 0)
-		conflict = find_conflict(opts, f);
+		conflict = find_conflict(ctl, opts, f);
 	if (conflict)
 		return ctl_fail(ctl, CTL_USAGE, "report: %s", conflict);
 	if (e == 0)

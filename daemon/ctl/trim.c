@@ -10,6 +10,7 @@
 #include "core/worker-client.h"
 #include "ctl/bus-client.h"
 #include "ctl/interrupt.h"
+#include "ctl/outfile.h"
 #include "ctl/pids.h"
 #include "ctl/trim-idle.h"
 #include "sense/proc.h"
@@ -92,6 +93,8 @@ static const char *find_conflict(const struct trim_opts *o, size_t npids)
 		return "which process? Give process ids, --unit, --cgroup or --all";
 	if (o->report && (npids != 1 || o->dry_run))
 		return "--report is for one process id, and not with --dry-run";
+	if (o->report && outfile_is_stdout(o->report))
+		return "--report: standard output is for what was done; name a file";
 	if (npids && o->min.given)
 		return "--min is for --all, --unit and --cgroup";
 	if (o->max_stop.given && !o->max_stop.value)

@@ -158,6 +158,33 @@ def test_page_and_picture_are_two_files(sleeper, tmp_path):  # noqa: F811
     assert (tmp_path / "folder/same").read_text().startswith("<?xml")
 
 
+def test_to_standard_output(sleeper, tmp_path):  # noqa: F811
+    pid, recording, here = sleeper(), tmp_path / "x.rec", ("env", "-C", tmp_path)
+    assert judge.ctl("record", pid, "--count=1", f"--output={recording}").rc == 0
+    for verb in (["explain", pid], ["report", recording]):
+        r = judge.ctl(*verb, "--html=-", prefix=here)
+        assert r.rc == 0 and r.err == ""
+        assert r.out.startswith("<!DOCTYPE html>") and r.out.endswith("</html>\n") and r.out.count("<html") == 1
+        r = judge.ctl(*verb, "--svg=-", prefix=here)
+        assert r.rc == 0 and xml.etree.ElementTree.fromstring(r.out.encode()).tag == SVG + "svg"
+        # Both at once are for a reader that can't tell them apart.
+        for more, words in ((["--svg=-", "--html=-"], "are two files"), (["--json", "--svg=-"], "name a file")):
+            r = judge.ctl(*verb, *more, prefix=here)
+            assert r.rc == 2 and "<" not in r.out
+            one_line(r.err, words)
+        for stdout, words in ((">/dev/full", "No space left on device"), (">&-", "Bad file descriptor")):
+            r = judge.ctl(*verb, "--html=-", prefix=("sh", "-c", f'cd {tmp_path}; exec "$0" "$@" {stdout}'))
+            assert r.rc == 1
+            one_line(r.err, f"{verb[0]}: standard output: {words}")
+    r = judge.ctl("trim", pid, "--report=-", prefix=here)
+    assert r.rc == 2 and r.out == ""
+    one_line(r.err, "--report: standard output is for what was done; name a file")
+    assert [p.name for p in tmp_path.iterdir()] == ["x.rec"]
+    # Who wants a file of this name has another word for it.
+    r = judge.ctl("explain", pid, "--html=./-", "--svg=-", prefix=here)
+    assert r.rc == 0 and r.out.startswith("<?xml") and (tmp_path / "-").read_text().startswith("<!DOCTYPE html>")
+
+
 def test_no_map_of_what_has_none(tmp_path):
     """A kernel thread: nothing inside, and the page says so."""
     page = tmp_path / "page.html"
