@@ -273,7 +273,7 @@ static int queue_check_code(const struct remedy_site *site, const struct remedy_
 	int r = f->fn ? trace_read(site->target->mem_fd, f->fn, bytes, sizeof(bytes)) : 0;
 
 	if (r < 0)
-		return r == -EFAULT ? -ESTALE : r;
+		return r;
 	return f->fn && memcmp(bytes, f->bytes, sizeof(bytes)) ? -ESTALE : 0;
 }
 
@@ -293,6 +293,12 @@ static int queue_prepare(const struct remedy_site *site, const struct remedy_que
 		return trace_write(site->target->mem_fd, q->room + offsetof(struct room, gc_prev), &not_yet,
 				   sizeof(not_yet));
 	return 0;
+}
+
+/* Nothing has been called yet: a place that isn't there is no fault of the thread's, but not what was looked at. */
+static int queue_stale(int r)
+{
+	return r == -EFAULT ? -ESTALE : r;
 }
 
 /* 0: it is in the queue; @ret_found: it was already. -EAGAIN: another thread or moment. -EEXIST: not our room. */
@@ -315,7 +321,7 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 		r = -EAGAIN;
 	}
 	if (r < 0)
-		return r;
+		return queue_stale(r);
 	if (state == QUEUE_FOREIGN)
 		return -EEXIST;
 	/* Of somebody who has died, or who waits for it as well: one collection serves both. */
@@ -332,7 +338,7 @@ static int queue_put(const struct remedy_site *site, const struct remedy_plan *p
 	if (r == 0)
 		r = queue_prepare(site, q, state);
 	if (r < 0)
-		return r;
+		return queue_stale(r);
 	inject_demand(found->inj, STACK_ROOM, true);
 	return inject_call(found->inj, &code, &found->stack, &call, 1, site->deadline_ns, times, ret_why);
 }
