@@ -29,6 +29,9 @@ static struct driver driver;
 struct world {
 	struct driver *d;
 	int scan_error, check_error;
+	int end_error; /* of the scan that finds nothing any more */
+	uint32_t passed; /* what that one says */
+	bool many; /* locks: behind one that was given up there is another */
 	uint32_t kind;
 	unsigned int scans, checks, rounds; /* after so many checks there is nothing left */
 	uint32_t applied, again, skipped; /* as it was told */
@@ -46,8 +49,10 @@ static int scan(void *ctx, const struct purge_ask *ask, struct purge_round *ret)
 	w->again += ask->again;
 	w->skipped += ask->skip;
 	*ret = (struct purge_round){ .kind = w->kind };
-	if (w->checks >= w->rounds || ask->skip)
-		ret->kind = PURGE_DONE;
+	if (w->checks >= w->rounds || (ask->skip && !w->many))
+		*ret = (struct purge_round){ .kind = PURGE_DONE, .passed = w->passed };
+	if (ret->kind == PURGE_DONE && w->end_error)
+		return w->end_error;
 	if (w->d)
 		ret->lock = w->d->info->main_arena;
 	ret->ranges = ret->writes = 4;
@@ -144,7 +149,7 @@ static void purge(struct world *w, struct remedy_site *site, struct remedy_resul
 {
 	const struct purge_reader reader = { .scan = scan, .check = check, .ctx = w };
 	const struct inject_prover prover = { .prepare = prepare, .prove = prove, .ctx = w };
-	struct remedy_plan plan = { .possible = 1, .parts = PURGE_GLIBC };
+	struct remedy_plan plan = { .possible = 1, .parts = PURGE_GLIBC, .note = "what the user should know" };
 
 	if (w->d) {
 		site->target = &w->d->target;
@@ -216,6 +221,26 @@ static void test_nothing_left(void **state)
 	purge(&w, &site, &res);
 	assert_int_equal(res.outcome, REMEDY_DONE);
 	assert_non_null(strstr(res.detail, "0 rounds, 0 ranges"));
+	assert_non_null(strstr(res.detail, "; what the user should know"));
+	assert_string_equal(res.reason, "");
+	/* Where places were passed over it is not all, and that is told. */
+	w.passed = 3;
+	purge(&w, &site, &res);
+	assert_int_equal(res.outcome, REMEDY_DONE);
+	assert_non_null(strstr(res.reason, "it keeps changing"));
+}
+
+/* No reader to ask. */
+static void test_no_reader(void **state)
+{
+	const struct remedy_site site = { .deadline_ns = clock_ns() + 1000000000 };
+	const struct remedy_plan plan = { .possible = 1, .parts = PURGE_GLIBC };
+	struct remedy_result res = { .outcome = REMEDY_FAILED };
+
+	(void)state;
+	remedy_purge.run(&site, &plan, &res);
+	assert_int_equal(res.outcome, REMEDY_FAILED);
+	assert_string_equal(res.reason, "out of memory");
 }
 
 /* ---- a live process ---- */
@@ -320,6 +345,18 @@ static int skipped_apart(struct driver *d)
 	return r;
 }
 
+/* One lock after the other: there is an end to it. */
+static int many_apart(struct driver *d)
+{
+	const struct world w = { .d = d, .kind = PURGE_ARENA, .rounds = 1000, .check_error = -EAGAIN, .many = true };
+	struct world after;
+	int r = comes_out(d, &w, 1, REMEDY_REFUSED, "5 of its locks could not be had", &after);
+
+	/* Of the fifth nobody is told any more. */
+	MUST(after.skipped == 4 && after.checks <= 5 * 12);
+	return r;
+}
+
 /* The reader dawdles while the lock is held: it has been let go of long ago, and nothing is done. */
 static int late_apart(struct driver *d)
 {
@@ -346,6 +383,41 @@ static int works_apart(struct driver *d)
 													       -EPROTO;
 }
 
+/* What was given back before the reader could not go on counts; that it isn't all is told. */
+static int early_apart(struct driver *d)
+{
+	static const struct {
+		int error;
+		enum remedy_outcome outcome;
+		const char *why;
+	} rows[] = {
+		{ -EBADMSG, REMEDY_DONE, "ended early: its allocator could not be told" },
+		{ -ETIME, REMEDY_TIMEOUT, "time was up" },
+	};
+
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+		struct remedy_result res = { .outcome = REMEDY_FAILED };
+		bool applied = false;
+
+		for (unsigned int n = 0; n < TRIES && !applied; n++) {
+			struct world w = { .d = d, .kind = PURGE_ARENA, .rounds = 1, .end_error = rows[i].error };
+			struct remedy_site site = { .max_stop_ns = 100000000 };
+
+			purge(&w, &site, &res);
+			applied = w.applied;
+			/* Told only of what there was: nothing was given back yet. */
+			MUST(applied || res.outcome != REMEDY_DONE);
+		}
+		(void)snprintf(d->stats->last_why, sizeof(d->stats->last_why), "%d: %.60s: %.60s", res.outcome,
+			       res.reason, res.detail);
+		if (!applied || res.outcome != rows[i].outcome ||
+		    (!strstr(res.detail, rows[i].why) && !strstr(res.reason, rows[i].why)))
+			return -EPROTO;
+		MUST(strstr(res.detail, "1 round, 1 ranges") && word(d) == 7 && page_gone(d) == 1);
+	}
+	return 0;
+}
+
 static void live(int (*fn)(struct driver *d), const char *what)
 {
 	const char *const args[] = { "--quiet", NULL };
@@ -366,6 +438,8 @@ LIVE(lies)
 LIVE(errors)
 LIVE(broken)
 LIVE(skipped)
+LIVE(many)
+LIVE(early)
 LIVE(works)
 LIVE(late)
 
@@ -374,6 +448,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_scan_fails), cmocka_unit_test(test_no_time), cmocka_unit_test(test_nothing_left),
 		cmocka_unit_test(test_works),	   cmocka_unit_test(test_lies),	   cmocka_unit_test(test_errors),
+		cmocka_unit_test(test_no_reader),  cmocka_unit_test(test_many),	   cmocka_unit_test(test_early),
 		cmocka_unit_test(test_broken),	   cmocka_unit_test(test_skipped), cmocka_unit_test(test_late),
 	};
 
