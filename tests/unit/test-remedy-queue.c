@@ -181,9 +181,10 @@ static void test_foreign(void **state)
 	victim_start(&v, VICTIM_RUNS, VICTIM_COLLECT);
 	collects(&v, 1, "queued by thread");
 	read_room(&v, whole);
-	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
+	for (size_t i = 0; i < 2 * ARRAY_SIZE(rows); i++) {
 		memcpy(odd, whole, sizeof(odd));
-		odd[rows[i].at] = rows[i].is;
+		odd[VICTIM_GC_PREV] = i % 2;
+		odd[rows[i / 2].at] = rows[i / 2].is;
 		write_room(&v, odd);
 		victim_run(&v, ENOUGH_MS, &res);
 		expect(&res, REMEDY_REFUSED, "the spare room behind its variables is in use");
