@@ -171,5 +171,7 @@ void outfile_explain(const char *path, int error, char *why, size_t size)
 
 	text_format(why, size, "%s: %s",
 		    outfile_is_stdout(path) ? "standard output" : escape_text(path, shown, sizeof(shown)),
-		    error == -EEXIST ? "something is there that isn't a regular file: left alone" : strerror(-error));
+		    error == -EEXIST ? "something is there that isn't a regular file, and is left alone: "
+				       "name another file" :
+				       strerror(-error));
 }

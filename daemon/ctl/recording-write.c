@@ -216,7 +216,8 @@ int recording_create(const char *path, const struct recording_head *h, struct re
 	if (r < 0) {
 		text_format(why, size, "%s%s: %s", escape_text(path, shown, sizeof(shown)),
 			    r == -ENOTEMPTY ? ".old" : "",
-			    r == -EEXIST || r == -ENOTEMPTY ? "something is there that isn't a recording: left alone" :
+			    r == -EEXIST || r == -ENOTEMPTY ? "something is there that isn't a recording, and is left "
+							      "alone: name another file" :
 			    r == -EBUSY			    ? "it is being recorded into" :
 							      strerror(-r));
 		recording_discard(&w);

@@ -28,11 +28,12 @@ void trim_picture_free(struct trim_picture *tp)
 static int look(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct explanation *ret, char *why, size_t size)
 {
 	const struct explain_ask ask = { .timeout_us = timeout_us, .map = true, .cancel_fd = interrupt_fd() };
+	char reason[256];
 	int r;
 
 	/* Looking does nothing to the target: nobody has to wait for the end of it. */
 	interrupt_at_once(true);
-	r = explanation_read(ctl->proc, &ask, pid, ret, why, size);
+	r = explanation_read(ctl->proc, &ask, pid, ret, reason, sizeof(reason));
 	interrupt_at_once(false);
 	if (r == 0 && interrupt_given_up()) {
 		text_format(why, size, "interrupted, nothing is written");
@@ -40,6 +41,8 @@ static int look(const struct ctl *ctl, pid_t pid, uint64_t timeout_us, struct ex
 	}
 	if (r == 0)
 		notes_compose(ret, &ret->notes);
+	else
+		text_format(why, size, "pid %d: %s", pid, reason);
 	return r;
 }
 
@@ -74,7 +77,7 @@ int trim_picture_end(const struct ctl *ctl, const struct trim_opts *o, struct tr
 	if (r < 0)
 		return r;
 	if (tp->after.proc.start_time != tp->before.proc.start_time) {
-		text_format(why, size, "no such process");
+		text_format(why, size, "pid %d: no such process", tp->before.proc.pid);
 		return -ESRCH;
 	}
 	if (tp->after.proc.rss < tp->before.proc.rss)

@@ -349,7 +349,7 @@ static int trim_finish_picture(const struct ctl *ctl, const struct trim_opts *o,
 	/* Interrupted before its turn, it is as it was. */
 	if (!t->picture || !t->nresults || trim_picture_end(ctl, o, t->picture, why, sizeof(why)) == 0)
 		return CTL_DONE;
-	ctl_diag("--report: %s", why);
+	ctl_diag("trim: --report: %s", why);
 	return CTL_FAILED;
 }
 
@@ -403,7 +403,7 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	if (r == -ECANCELED)
 		return trim_finish(ctl, &t);
 	if (r < 0)
-		return ctl_fail(ctl, r == -ESRCH ? CTL_GONE : CTL_FAILED, "--report: %s", report);
+		return ctl_fail(ctl, r == -ESRCH ? CTL_GONE : CTL_FAILED, "trim: --report: %s", report);
 	r = trim_run(ctl, o, &t);
 	if (r < 0)
 		return ctl_fail(ctl, CTL_FAILED, "trim: %s", strerror(-r));

@@ -110,6 +110,13 @@ def test_report_is_for_one(tmp_path):
         one_line(r.err, "--report is for one process id")
 
 
+def test_report_of_nobody(tmp_path):
+    page = tmp_path / "report.html"
+    r = judge.ctl("trim", 999999999, f"--report={page}")
+    assert r.rc == 5 and r.out == "" and not page.exists()
+    one_line(r.err, "trim: --report: pid 999999999: no such process")
+
+
 def test_hostile_names(named, tmp_path):  # noqa: F811
     pid, _ = named
     doc, p, picture, _ = draw(pid, tmp_path)
@@ -131,9 +138,12 @@ def test_refuses_what_is_no_file(sleeper, tmp_path):  # noqa: F811
         for option in ("--html", "--svg"):
             r = judge.ctl("explain", pid, f"{option}={path}")
             assert r.rc == 1 and r.out == "", path
-            one_line(r.err, str(path))
+            one_line(r.err, f"explain: {path}: ")
+            # The last one looks like a file, and nothing can be made beside it.
+            assert "left alone: name another file" in r.err or path.name == "mem"
         r = judge.ctl("trim", pid, f"--report={path}")
         assert r.rc == 1 and r.out == "", path
+        one_line(r.err, f"trim: --report: {path}: ")
     assert there.read_text() == "mine" and link.is_symlink() and fifo.is_fifo()
     r = judge.ctl("explain", pid, f"--html={there}")
     assert r.rc == 0 and r.out == "" and r.err == "" and there.read_text().startswith("<!DOCTYPE html>")

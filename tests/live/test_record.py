@@ -227,7 +227,7 @@ def test_errors(sleeper, tmp_path):  # noqa: F811
     os.mkfifo(tmp_path / "fifo")
     for args, rc, why in (
             (["record", "999999999", "-o", tmp_path / "x"], 5, "no such process"),
-            (["record", pid, "-o", mine], 1, "isn't a recording: left alone"),
+            (["record", pid, "-o", mine], 1, "isn't a recording, and is left alone: name another file"),
             (["record", pid, "-o", tmp_path / "no" / "x"], 1, "No such file"),
             (["record", pid, "-o", tmp_path / "fifo"], 1, "left alone"),
             (["record", "-o", tmp_path / "x", "--", "/no/such/program"], 1, "failed to run"),
