@@ -47,6 +47,12 @@ void canvas_set(struct canvas *c, int y, int x, wchar_t ch, enum style style)
 		*cell = (struct canvas_cell){ .c = ch, .style = (uint8_t)style };
 }
 
+void canvas_clear_line(struct canvas *c, int y)
+{
+	for (int x = 0; x < c->width; x++)
+		canvas_set(c, y, x, L' ', STYLE_PLAIN);
+}
+
 void canvas_style(struct canvas *c, int y, int x, int width, enum style style)
 {
 	for (int i = 0; i < width; i++) {

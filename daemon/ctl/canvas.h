@@ -46,6 +46,7 @@ struct canvas {
 /* Blank, of that size; may be done again and again. 0 or -ENOMEM, then it is as before. */
 int canvas_resize(struct canvas *c, int width, int height) __must_check;
 void canvas_clear(struct canvas *c);
+void canvas_clear_line(struct canvas *c, int y);
 void canvas_done(struct canvas *c); /* accepts zeroed */
 
 /*

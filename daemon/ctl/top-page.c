@@ -123,12 +123,14 @@ int top_draw(struct top *t)
 	int r = 0;
 
 	canvas_clear(&t->canvas);
-	draw_last_line(t, &t->canvas);
 	if (t->page == TOP_PAGE_LIST) {
 		top_view_scroll(&t->view, top_rows(t));
 		top_draw_list(t, &t->canvas, (int)top_rows(t));
+		/* The list's header may be longer than the screen. */
+		canvas_clear_line(&t->canvas, t->canvas.height - 1);
 	} else {
 		r = draw_sheet(t);
 	}
+	draw_last_line(t, &t->canvas);
 	return r;
 }

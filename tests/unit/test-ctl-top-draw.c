@@ -93,6 +93,28 @@ static void test_every_size(void **state)
 			}
 }
 
+/* However low it is, the last line is that of the keys or of a question, and nothing shines through. */
+static void test_low(void **state)
+{
+	char high[3][TOP_LINE], low[TOP_LINE];
+
+	(void)state;
+	for (int height = 24; height >= 1; height--)
+		for (enum top_prompt prompt = TOP_PROMPT_NONE; prompt <= TOP_PROMPT_TRIM; prompt++) {
+			struct top t;
+
+			begin(&t, 30, height);
+			t.prompt = prompt;
+			t.trim_pid = 10;
+			t.trim_start = 100;
+			draw(&t);
+			top_world_line(&t.canvas, height - 1, height == 24 ? high[prompt] : low);
+			if (height < 24)
+				assert_string_equal(low, high[prompt]);
+			top_world_end(&t);
+		}
+}
+
 static void test_list_at_80x24(void **state)
 {
 	char line[TOP_LINE];
@@ -304,11 +326,17 @@ static void test_click(void **state)
 int main(void)
 {
 	static const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_layout),		cmocka_unit_test(test_every_size),
-		cmocka_unit_test(test_list_at_80x24),	cmocka_unit_test(test_ascii),
-		cmocka_unit_test(test_key_table),	cmocka_unit_test(test_every_key_on_every_page),
-		cmocka_unit_test(test_filter_prompt),	cmocka_unit_test(test_trim_asks),
-		cmocka_unit_test(test_result_in_place), cmocka_unit_test(test_click),
+		cmocka_unit_test(test_layout),
+		cmocka_unit_test(test_every_size),
+		cmocka_unit_test(test_low),
+		cmocka_unit_test(test_list_at_80x24),
+		cmocka_unit_test(test_ascii),
+		cmocka_unit_test(test_key_table),
+		cmocka_unit_test(test_every_key_on_every_page),
+		cmocka_unit_test(test_filter_prompt),
+		cmocka_unit_test(test_trim_asks),
+		cmocka_unit_test(test_result_in_place),
+		cmocka_unit_test(test_click),
 	};
 
 	if (!setlocale(LC_CTYPE, "C.UTF-8"))
