@@ -95,6 +95,29 @@ static int columns_of(const char *text)
 	return sum;
 }
 
+size_t canvas_fit(const char *text, int width)
+{
+	const char *at = text, *blank = NULL;
+	mbstate_t state = { 0 };
+	int columns = 0, n;
+
+	while (*at) {
+		const char *next = at;
+
+		(void)next_char(&next, &state, &n);
+		if ((columns + n > width || next - text >= CANVAS_MAX) && at != text) {
+			if (*at == ' ' || !blank)
+				return (size_t)(at - text);
+			return (size_t)(blank - text);
+		}
+		if (*at == ' ' && at != text)
+			blank = at;
+		columns += n;
+		at = next;
+	}
+	return (size_t)(at - text);
+}
+
 int canvas_put(struct canvas *c, int y, int x, int width, const char *text, enum style style)
 {
 	const int end = MIN(x + width, c->width);

@@ -62,6 +62,13 @@ void canvas_put_right(struct canvas *c, int y, int x, int width, const char *tex
 /* The same with a format, up to the right edge. */
 int canvas_printf(struct canvas *c, int y, int x, enum style style, const char *fmt, ...) __printf_like(5, 6);
 
+/*
+ * Of a sentence that goes over several lines: how many of its bytes belong in a line of @width columns. Cut at a blank,
+ * which is left for the caller to skip, and a word as long as the line between characters. At least 1 of any text,
+ * and less than CANVAS_MAX.
+ */
+size_t canvas_fit(const char *text, int width);
+
 void canvas_set(struct canvas *c, int y, int x, wchar_t ch, enum style style);
 void canvas_style(struct canvas *c, int y, int x, int width, enum style style);
 

@@ -54,29 +54,30 @@ static void figure(struct pen *p, const char *label, uint64_t v, uint64_t whole,
 	(void)canvas_printf(p->c, p->y++, x, STYLE_DIM, "%s", more);
 }
 
-/* A sentence, over as many lines as it takes. */
+/* Over as many lines as it takes, all from column @x on. */
+static void lines(struct pen *p, int x, const char *text, enum style style)
+{
+	const int width = MAX(p->c->width - 1 - x, 10);
+	char line[CANVAS_MAX + 1];
+
+	while (*text) {
+		const size_t n = canvas_fit(text, width);
+
+		text_format(line, sizeof(line), "%.*s", (int)n, text);
+		(void)canvas_printf(p->c, p->y++, x, style, "%s", line);
+		text += n;
+		text += strspn(text, " ");
+	}
+}
+
 static void sentence(struct pen *p, const char *mark, const char *text)
 {
-	const int width = MAX(p->c->width - 5, 10);
-	char shown[NOTE_MAX * 4], line[CANVAS_MAX + 1];
-	const char *at = escape_text(text, shown, sizeof(shown));
+	char shown[NOTE_MAX * 4];
 
-	for (bool first = true; *at; first = false) {
-		size_t n = strlen(at);
-
-		if (n > (size_t)width) {
-			for (n = (size_t)width; n > 0 && at[n] != ' '; n--)
-				;
-			/* A word as long as the line: cut between characters. */
-			for (n = n ? n : (size_t)width; (at[n] & 0xc0) == 0x80; n--)
-				;
-		}
-		text_format(line, sizeof(line), "%.*s", (int)n, at);
-		(void)canvas_printf(p->c, p->y, 2, STYLE_PLAIN, "%s", first ? mark : "");
-		(void)canvas_printf(p->c, p->y++, 4, STYLE_PLAIN, "%s", line);
-		at += n;
-		at += strspn(at, " ");
-	}
+	escape_text(text, shown, sizeof(shown));
+	if (*shown)
+		(void)canvas_printf(p->c, p->y, 2, STYLE_PLAIN, "%s", mark);
+	lines(p, 4, shown, STYLE_PLAIN);
 }
 
 /* ---------------------------------------------------------------- the process */
@@ -121,28 +122,30 @@ static void draw_parts(struct pen *p, const struct top_proc *t)
 
 static void draw_given(struct pen *p, const struct top_given *g)
 {
-	char a[24], b[24], reason[WORKER_TEXT_MAX * 4];
+	char a[24], b[24], reason[WORKER_TEXT_MAX * 4], text[sizeof(reason) + 128];
 
 	if (g->state == TOP_TRIM_RUNNING || g->state == TOP_TRIM_QUEUED)
-		(void)canvas_printf(p->c, p->y++, 0, STYLE_WARN, "%s",
-				    g->dry ? "Asking what would come back..." : "Giving back...");
+		lines(p, 0, g->dry ? "Asking what would come back..." : "Giving back...", STYLE_WARN);
 	if (g->state != TOP_TRIM_DONE)
 		return;
-	if (g->dry && (g->outcome == WORKER_WOULD || g->outcome == WORKER_NOTHING))
-		(void)canvas_printf(p->c, p->y++, 0, STYLE_PLAIN, "A trim would free about %s",
-				    size_text(g->predicted, a, sizeof(a)));
-	else if (g->outcome == WORKER_RECLAIMED)
-		(void)canvas_printf(p->c, p->y++, 0, STYLE_GOOD, "Trimmed: freed %s, stopped for %s at most%s%s",
-				    size_text(g->freed > 0 ? (uint64_t)g->freed : 0, a, sizeof(a)),
-				    format_time_us(g->stopped_us, b, sizeof(b)), *g->reason ? "; not all of it: " : "",
-				    escape_text(g->reason, reason, sizeof(reason)));
-	else
-		(void)canvas_printf(p->c, p->y++, 0, g->outcome == WORKER_NOTHING ? STYLE_PLAIN : STYLE_WARN, "%s%s%s",
-				    g->outcome == WORKER_NOTHING && *g->reason ? "Trimmed: nothing came back" :
-				    g->outcome == WORKER_NOTHING	       ? "Trimmed: nothing to give back" :
-				    g->outcome == WORKER_REFUSED	       ? "Trim refused" :
-										 "Trim failed",
-				    *g->reason ? ": " : "", escape_text(g->reason, reason, sizeof(reason)));
+	escape_text(g->reason, reason, sizeof(reason));
+	if (g->dry && (g->outcome == WORKER_WOULD || g->outcome == WORKER_NOTHING)) {
+		text_format(text, sizeof(text), "A trim would free about %s", size_text(g->predicted, a, sizeof(a)));
+		lines(p, 0, text, STYLE_PLAIN);
+	} else if (g->outcome == WORKER_RECLAIMED) {
+		text_format(text, sizeof(text), "Trimmed: freed %s, stopped for %s at most%s%s",
+			    size_text(g->freed > 0 ? (uint64_t)g->freed : 0, a, sizeof(a)),
+			    format_time_us(g->stopped_us, b, sizeof(b)), *reason ? "; not all of it: " : "", reason);
+		lines(p, 0, text, STYLE_GOOD);
+	} else {
+		text_format(text, sizeof(text), "%s%s%s",
+			    g->outcome == WORKER_NOTHING && *reason ? "Trimmed: nothing came back" :
+			    g->outcome == WORKER_NOTHING	    ? "Trimmed: nothing to give back" :
+			    g->outcome == WORKER_REFUSED	    ? "Trim refused" :
+								      "Trim failed",
+			    *reason ? ": " : "", reason);
+		lines(p, 0, text, g->outcome == WORKER_NOTHING ? STYLE_PLAIN : STYLE_WARN);
+	}
 }
 
 /* ---------------------------------------------------------------- layers */

@@ -73,6 +73,15 @@ static int draw_sheet(struct top *t)
 
 /* ---------------------------------------------------------------- the last line */
 
+#define MESSAGE_LINES 4
+#define MORE "(more)"
+
+/* Beside a page of which there is more. */
+static int last_line_width(const struct top *t, const struct canvas *c)
+{
+	return c->width - (t->page == TOP_PAGE_LIST ? 0 : (int)sizeof(MORE));
+}
+
 static void ask_trim(const struct top *t, char *buf, size_t size)
 {
 	const struct top_proc *p = top_model_find(&t->model, t->trim_pid, t->trim_start);
@@ -95,6 +104,25 @@ static void ask_trim(const struct top *t, char *buf, size_t size)
 	text_append(buf, size, " y: yes  d: dry run  n: no");
 }
 
+/* What somebody waits for is worth a few lines of the list. The last one says more only where there is no more room. */
+static void draw_message(const struct top *t, struct canvas *c)
+{
+	const int width = last_line_width(t, c), most = MIN(MAX(c->height / 4, 1), MESSAGE_LINES);
+	const char *at = t->message, *lines[MESSAGE_LINES];
+	char text[TOP_MESSAGE_MAX];
+	int n = 0;
+
+	for (; *at && n < most; at += strspn(at, " ")) {
+		lines[n++] = at;
+		at += canvas_fit(at, width);
+	}
+	for (int i = 0; i < n; i++) {
+		text_format(text, sizeof(text), "%.*s", i + 1 < n ? (int)canvas_fit(lines[i], width) : TOP_MESSAGE_MAX,
+			    lines[i]);
+		(void)canvas_put(c, c->height - n + i, 0, width, text, t->message_style);
+	}
+}
+
 static void draw_last_line(const struct top *t, struct canvas *c)
 {
 	char text[CANVAS_MAX], shown[TOP_FILTER_MAX * 4];
@@ -111,10 +139,10 @@ static void draw_last_line(const struct top *t, struct canvas *c)
 		canvas_set(c, y, x, L' ', STYLE_CURSOR);
 		(void)canvas_printf(c, y, x + 3, STYLE_DIM, "Enter: keep  Esc: as before");
 	} else if (t->message_until_us > clock_us(CLOCK_BOOTTIME)) {
-		(void)canvas_put(c, y, 0, c->width - 7, t->message, t->message_style);
+		draw_message(t, c);
 	} else {
 		top_hints(t, text, sizeof(text));
-		(void)canvas_put(c, y, 0, c->width - (t->page == TOP_PAGE_LIST ? 0 : 7), text, STYLE_DIM);
+		(void)canvas_put(c, y, 0, last_line_width(t, c), text, STYLE_DIM);
 	}
 }
 

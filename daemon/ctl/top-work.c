@@ -187,7 +187,8 @@ static void take_trim(struct top *t, struct top_proc *p, uint64_t now_us)
 		.stopped_us = r->stopped_us_max,
 		.at_us = now_us,
 	};
-	text_format(p->given.reason, sizeof(p->given.reason), "%s", r->reason);
+	text_format(p->given.reason, sizeof(p->given.reason), "%s%s", r->reason,
+		    r->outcome == WORKER_DENIED ? "; see 'reclaimctl doctor'" : "");
 	for (uint32_t i = 0; i < r->nsteps; i++)
 		if (r->steps[i].has_predicted)
 			p->given.predicted += MIN(r->steps[i].predicted, UINT64_MAX / 16);

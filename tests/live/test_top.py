@@ -347,7 +347,7 @@ def test_without_permission(terminal, victim, tmp_path):
     t.keys("Enter")
     t.see(rf"^{victim.pid} \(topvictim\)", "As of", "!  *[a-z]")
     t.keys("t", "y")
-    t.see("Trim (failed|refused): ")
+    t.see("Trim (failed|refused): ", r"see\s+'reclaimctl\s+doctor'")
     t.keys("q")
     assert t.status() == 0
 

@@ -301,6 +301,83 @@ static void test_result_in_place(void **state)
 	top_world_end(&t);
 }
 
+/* How many bytes of a text go into a line, and what is left of it. */
+static void test_fit(void **state)
+{
+	static const struct {
+		const char *text;
+		int width;
+		size_t fits;
+	} rows[] = {
+		{ "", 5, 0 },
+		{ "one", 5, 3 },
+		{ "one two", 7, 7 },
+		{ "one two", 6, 3 },
+		{ "one two", 3, 3 },
+		{ "one two", 2, 2 },
+		{ "one  two", 4, 4 },
+		{ " onetwo", 4, 4 },
+		{ "\xe5\xa4\xa7x", 1, 3 },
+		{ "\xe5\xa4\xa7x", 2, 3 },
+		{ "x\xe5\xa4\xa7", 2, 1 },
+		{ "\xff\xff", 1, 1 },
+	};
+	char longest[3 * CANVAS_MAX];
+
+	(void)state;
+	for (size_t i = 0; i < ARRAY_SIZE(rows); i++)
+		if (canvas_fit(rows[i].text, rows[i].width) != rows[i].fits)
+			fail_msg("%zu: %zu", i, canvas_fit(rows[i].text, rows[i].width));
+	memset(longest, 'x', sizeof(longest) - 1);
+	longest[sizeof(longest) - 1] = '\0';
+	assert_int_equal(canvas_fit(longest, 10000), CANVAS_MAX - 1);
+}
+
+#define REASON "tracing it needs root, or the same user and a process that allows it; see 'reclaimctl doctor'"
+
+/* All of the screen as one text, however its lines are cut. */
+static bool says(const struct top *t, const char *text)
+{
+	static char all[200 * TOP_LINE];
+	char line[TOP_LINE];
+
+	all[0] = '\0';
+	for (int y = 0; y < t->canvas.height; y++)
+		strcat(all, top_world_line(&t->canvas, y, line));
+	for (char *p = all; (p = strchr(p, '\n')); p++)
+		*p = ' ';
+	return strstr(all, text) != NULL;
+}
+
+/* Why something wasn't done is to be read to its end. */
+static void test_long_words(void **state)
+{
+	struct top t;
+
+	(void)state;
+	begin(&t, 80, 24);
+	top_say(&t, STYLE_WARN, "%d (%s): failed: %s", 10, "plain", REASON);
+	draw(&t);
+	assert_true(says(&t, "10 (plain): failed: " REASON));
+	assert_true(shows(&t, "plain") && shows(&t, "COMMAND"));
+	top_world_end(&t);
+	/* Where the list has no room for it, what is missing is seen to be. */
+	begin(&t, 80, 7);
+	top_say(&t, STYLE_WARN, "%d (%s): failed: %s", 10, "plain", REASON);
+	draw(&t);
+	assert_true(shows(&t, "10 (plain): failed: tracing it needs root") && shows(&t, ">\n"));
+	assert_true(shows(&t, "COMMAND"));
+	top_world_end(&t);
+	begin(&t, 80, 24);
+	t.page = TOP_PAGE_DETAIL;
+	t.detail.pid = 10;
+	t.detail.start_time = 100;
+	t.model.v[0]->given = (struct top_given){ .state = TOP_TRIM_DONE, .outcome = WORKER_REFUSED, .reason = REASON };
+	draw(&t);
+	assert_true(says(&t, "Trim refused: " REASON));
+	top_world_end(&t);
+}
+
 static void test_click(void **state)
 {
 	struct top t;
@@ -336,6 +413,8 @@ int main(void)
 		cmocka_unit_test(test_filter_prompt),
 		cmocka_unit_test(test_trim_asks),
 		cmocka_unit_test(test_result_in_place),
+		cmocka_unit_test(test_fit),
+		cmocka_unit_test(test_long_words),
 		cmocka_unit_test(test_click),
 	};
 
