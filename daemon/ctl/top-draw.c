@@ -267,6 +267,23 @@ static void draw_line(const struct top *t, struct canvas *c, int y, size_t i, co
 		canvas_set(c, y, 0, L'*', here ? style : STYLE_WARN);
 }
 
+/* Why the list is empty, and the keys that change it: where there are keys, and they aren't letters of a filter. */
+static void draw_empty(const struct top *t, struct canvas *c)
+{
+	const bool keys = t->canvas.v && t->prompt != TOP_PROMPT_FILTER;
+	char min[24];
+
+	if (*t->view.filter)
+		(void)canvas_printf(c, TOP_HEADER + 1, 2, STYLE_PLAIN, "No process matches the filter.%s%s",
+				    keys ? " Esc: no filter" : "",
+				    keys && !t->view.all ? "  a: among small ones too" : "");
+	else
+		(void)canvas_printf(c, TOP_HEADER + 1, 2, STYLE_PLAIN,
+				    "No process has as much anonymous memory as %s.%s",
+				    format_size(t->model.min, min, sizeof(min)),
+				    keys && !t->view.all ? " a: all processes" : "");
+}
+
 void top_draw_list(struct top *t, struct canvas *c, int height)
 {
 	struct top_place places[TOP_COLUMNS_MAX];
@@ -292,13 +309,6 @@ void top_draw_list(struct top *t, struct canvas *c, int height)
 		if (t->view.lines[i].proc)
 			t->view.lines[i].proc->visible = true;
 	}
-	if (!t->view.nlines && height > 1) {
-		char min[24];
-
-		(void)canvas_printf(c, TOP_HEADER + 1, 2, STYLE_PLAIN, "%s%s%s",
-				    *t->view.filter ? "No process matches the filter" :
-						      "No process has as much anonymous memory as ",
-				    *t->view.filter ? "" : format_size(t->model.min, min, sizeof(min)),
-				    t->view.all ? "." : ". Key a shows all processes.");
-	}
+	if (!t->view.nlines && height > 1)
+		draw_empty(t, c);
 }

@@ -416,6 +416,8 @@ def test_batch(victim):
     assert len(lists) == 3 and not lists[2]
     for text in lists[:2]:
         assert re.search(rf"^ *{victim.pid} .*░.*topvictim$", text, re.M) and text.startswith("Memory ")
+    answer = judge.ctl("top", "-b", "-n", 1, "--filter=nosuchname")
+    assert answer.rc == 0 and "  No process matches the filter.\n" in answer.out
     answer = judge.ctl("--no-legend", "top", "-b", "-n", 1, "--filter=topvictim", env={"LC_ALL": "C"})
     assert len(answer.out.splitlines()) == 2 and answer.out.isascii()
 

@@ -223,7 +223,24 @@ static void test_filter_prompt(void **state)
 	top_key(&t, 'x');
 	assert_int_equal(t.view.nlines, 0);
 	draw(&t);
-	assert_true(shows(&t, "No process matches"));
+	assert_true(shows(&t, "No process matches the filter.\n"));
+	/* What it says there is what the keys do. */
+	top_key(&t, TOP_KEY_ENTER);
+	draw(&t);
+	assert_true(shows(&t, "the filter. Esc: no filter  a: among small ones too\n"));
+	top_key(&t, 'a');
+	assert_int_equal(t.view.nlines, 0);
+	draw(&t);
+	assert_true(shows(&t, "the filter. Esc: no filter\n"));
+	top_key(&t, TOP_KEY_ESCAPE);
+	assert_int_equal(t.view.nlines, 3);
+	top_key(&t, 'a');
+	top_key(&t, '/');
+	for (const char *k = "joe"; *k; k++)
+		top_key(&t, *k);
+	top_key(&t, TOP_KEY_ENTER);
+	top_key(&t, '/');
+	top_key(&t, 'x');
 	top_key(&t, TOP_KEY_ESCAPE);
 	assert_string_equal(t.view.filter, "joe");
 	top_key(&t, TOP_KEY_ESCAPE);
