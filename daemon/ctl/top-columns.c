@@ -108,6 +108,14 @@ const struct top_column top_columns[] = {
 const size_t top_ncolumns = ARRAY_SIZE(top_columns);
 _Static_assert(ARRAY_SIZE(top_columns) <= TOP_COLUMNS_MAX, "a layout holds every column");
 
+bool top_knows_idle(const struct top_model *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i]->p.idle != PROC_UNKNOWN)
+			return true;
+	return false;
+}
+
 size_t top_layout(const struct top_view *v, int width, bool module, struct top_place ret[TOP_COLUMNS_MAX])
 {
 	int fixed = 0, left, x = 0;

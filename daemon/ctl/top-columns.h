@@ -31,6 +31,9 @@ struct top_place {
 	int x, width;
 };
 
+/* Has the kernel module told how long memory has been idle, of any process? */
+bool top_knows_idle(const struct top_model *m);
+
 /* Which columns a screen of @width has and where. How many. */
 size_t top_layout(const struct top_view *v, int width, bool module, struct top_place ret[TOP_COLUMNS_MAX]);
 

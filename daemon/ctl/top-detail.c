@@ -245,13 +245,13 @@ static void draw_python(struct pen *p, const struct explanation *e)
 	sentence(p, "", more);
 }
 
-static void draw_remedies(struct pen *p, const struct explain_head *h)
+static void draw_remedies(struct pen *p, const struct explain_head *h, bool gone)
 {
 	char size[24], reason[EXPLAIN_TEXT_MAX + 32];
 
 	if (!h->nremedies)
 		return;
-	heading(p, "Remedies", "key t: give it back");
+	heading(p, "Remedies", gone ? "" : "key t: give it back");
 	for (uint32_t i = 0; i < h->nremedies; i++) {
 		const struct explain_remedy *r = &h->remedies[i];
 
@@ -310,7 +310,7 @@ int top_draw_detail(struct top *t, struct canvas *c)
 		return p.y;
 	draw_notes(&p, e, "Findings", 0, e->notes.findings);
 	if (explanation_looked(e))
-		draw_remedies(&p, &e->answer.head);
+		draw_remedies(&p, &e->answer.head, t->detail.gone);
 	draw_python(&p, e);
 	draw_glibc(&p, e);
 	draw_kernel(&p, e);

@@ -287,18 +287,15 @@ static void draw_empty(const struct top *t, struct canvas *c)
 void top_draw_list(struct top *t, struct canvas *c, int height)
 {
 	struct top_place places[TOP_COLUMNS_MAX];
-	bool module = false;
 	uint64_t whole = 0;
 	size_t n;
 
-	for (size_t i = 0; i < t->model.n; i++) {
+	for (size_t i = 0; i < t->model.n; i++)
 		t->model.v[i]->visible = false;
-		module |= t->model.v[i]->p.idle != PROC_UNKNOWN;
-	}
 	/* Of all that can be scrolled to, or bars would change while it is done. */
 	for (size_t i = 0; i < t->view.nlines; i++)
 		whole = MAX(whole, parts_sum(t->view.lines[i].figures.parts));
-	n = top_layout(&t->view, c->width, module, places);
+	n = top_layout(&t->view, c->width, top_knows_idle(&t->model), places);
 	draw_machine(t, c);
 	draw_pressure(t, c);
 	top_draw_totals(t, c);

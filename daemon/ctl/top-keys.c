@@ -121,6 +121,11 @@ static void do_group(struct top *t, int key)
 
 static void sort_by(struct top *t, enum top_sort sort)
 {
+	if (sort == TOP_SORT_IDLE && !top_knows_idle(&t->model)) {
+		top_say(t, STYLE_WARN,
+			"no idle times: only the kernel module knows what is idle; see 'reclaimctl doctor'");
+		return;
+	}
 	t->view.sort = sort;
 	t->view.reversed = sort == TOP_SORT_PID ? true : false;
 	/* pid, user and name are sorted upwards as they are. */
@@ -132,8 +137,12 @@ static void sort_by(struct top *t, enum top_sort sort)
 
 static void do_sort_next(struct top *t, int key)
 {
+	enum top_sort next = (t->view.sort + 1) % TOP_SORTS;
+
 	(void)key;
-	sort_by(t, (t->view.sort + 1) % TOP_SORTS);
+	if (next == TOP_SORT_IDLE && !top_knows_idle(&t->model))
+		next = (next + 1) % TOP_SORTS;
+	sort_by(t, next);
 }
 
 static void do_sort(struct top *t, int key)
@@ -335,13 +344,21 @@ const struct top_key_row top_key_rows[] = {
 };
 const size_t top_nkey_rows = ARRAY_SIZE(top_key_rows);
 
+/* Would it do anything now? */
+static bool has_use(const struct top *t, const struct top_key_row *k)
+{
+	if (k->fn == do_back)
+		return t->page != TOP_PAGE_LIST;
+	return k->fn != do_trim || t->page != TOP_PAGE_DETAIL || !t->detail.gone;
+}
+
 void top_hints(const struct top *t, char *buf, size_t size)
 {
 	buf[0] = '\0';
 	for (size_t i = 0; i < top_nkey_rows; i++) {
 		const struct top_key_row *k = &top_key_rows[i];
 
-		if (k->hint && k->pages & 1u << t->page && (k->fn != do_back || t->page != TOP_PAGE_LIST))
+		if (k->hint && k->pages & 1u << t->page && has_use(t, k))
 			text_append(buf, size, "%s%.*s %s", *buf ? "  " : "", (int)strcspn(k->name, " "), k->name,
 				    k->hint);
 	}
@@ -437,15 +454,12 @@ void top_key(struct top *t, int key)
 void top_click(struct top *t, int y, int x)
 {
 	struct top_place places[TOP_COLUMNS_MAX];
-	bool module = false;
 	size_t n;
 
 	t->redraw = true;
 	if (t->page != TOP_PAGE_LIST || t->prompt != TOP_PROMPT_NONE)
 		return;
-	for (size_t i = 0; i < t->model.n; i++)
-		module |= t->model.v[i]->p.idle != PROC_UNKNOWN;
-	n = top_layout(&t->view, t->canvas.width, module, places);
+	n = top_layout(&t->view, t->canvas.width, top_knows_idle(&t->model), places);
 	for (size_t i = 0; y == TOP_HEADER - 1 && i < n; i++)
 		if (x >= places[i].x && x < places[i].x + places[i].width && places[i].column->sort >= 0)
 			sort_by(t, (enum top_sort)places[i].column->sort);

@@ -127,13 +127,16 @@ def assert_list(lines, terminal):
 
 ROW = r"^\*? *{pid} +.*MiB +\S+iB .*[█░].*topvictim"
 
+# Where it is loaded, it may not have looked for long enough.
+IDLE = "only the kernel module knows" + ("|sorted by idle" if os.path.exists("/sys/kernel/reclaim") else "")
+
 # What each key of the table leaves on the screen when it is pressed in the list, where the victim is the one line.
 AFTER = {
     "Up k": ROW, "Down j": ROW, "PgUp": ROW, "PgDn": ROW, "Home": ROW, "End": ROW,
     "Enter": r"^CPython 3\.", "Esc": r"^CPython 3\.", "t": r"^Trim \d+ \(topvictim\).* y: yes  d: dry run  n: no",
     "Space": r"^\* *\d+ .*topvictim", "u": r"^ +\d+ .*topvictim", "x": "nothing is at work", "l": "looking into",
     "/": "^Filter: topvictim", "s": "sorted by rss", "r": r" \^RSS", "F": "sorted by free", "M": "sorted by rss",
-    "A": "sorted by anon", "I": "sorted by idle", "S": "sorted by swap", "N": "sorted by pid", "U": "sorted by user",
+    "A": "sorted by anon", "I": IDLE, "S": "sorted by swap", "N": "sorted by pid", "U": "sorted by user",
     "C": "sorted by comm", "g": "processes by systemd unit", "Left -": ROW, "Right +": ROW, "a": "all processes",
     "b": "of its own RSS", "p": "paused", "m": "mouse on", "^L": ROW, "? h F1": "^Keys$", "q": None,
 }
@@ -289,7 +292,7 @@ def test_exit_during_detail_and_resizing(terminal, victim):
     victim.kill()
     t.width, t.height = 100, 30
     t.tmux("resize-window", "-x", 100, "-y", 30)
-    t.see("It has exited; what was known of it last", r"^CPython 3\.")
+    t.see("It has exited; what was known of it last", r"^CPython 3\.", absent="t trim|key t:")
     # It was a zombie till now.
     victim.wait()
     t.keys("l", "t")

@@ -395,6 +395,47 @@ static void test_long_words(void **state)
 	top_world_end(&t);
 }
 
+/* What can't be isn't offered: who has exited has nothing to give back, and without the module nobody is idle. */
+static void test_offers(void **state)
+{
+	struct explanation *e = calloc(1, sizeof(*e));
+	struct top t;
+
+	(void)state;
+	begin(&t, 80, 24);
+	assert_non_null(e);
+	e->proc.pid = 10;
+	e->answer.head.outcome = WORKER_NOTHING;
+	e->answer.head.nremedies = 1;
+	e->answer.head.remedies[0] = (struct explain_remedy){ .remedy = WORKER_REMEDY_TRIM, .possible = true };
+	t.page = TOP_PAGE_DETAIL;
+	t.detail = (struct top_detail){ .pid = 10, .start_time = 100, .e = e };
+	draw(&t);
+	assert_true(shows(&t, "t trim") && shows(&t, "Remedies  key t: give it back"));
+	t.detail.start_time++;
+	draw(&t);
+	assert_true(shows(&t, "It has exited") && shows(&t, "Remedies\n") && shows(&t, "? help"));
+	assert_false(shows(&t, "t trim") || shows(&t, "key t"));
+	top_key(&t, TOP_KEY_ESCAPE);
+	draw(&t);
+	assert_true(shows(&t, "t trim"));
+
+	top_key(&t, 'M');
+	top_key(&t, 'I');
+	draw(&t);
+	assert_int_equal(t.view.sort, TOP_SORT_RSS);
+	assert_true(shows(&t, "only the kernel module knows what is idle"));
+	for (size_t i = 1; i < TOP_SORTS; i++) {
+		top_key(&t, 's');
+		assert_int_not_equal(t.view.sort, TOP_SORT_IDLE);
+	}
+	assert_int_equal(t.view.sort, TOP_SORT_RSS);
+	t.model.v[1]->p.idle = MIB;
+	top_key(&t, 'I');
+	assert_int_equal(t.view.sort, TOP_SORT_IDLE);
+	top_world_end(&t);
+}
+
 static void test_click(void **state)
 {
 	struct top t;
@@ -432,6 +473,7 @@ int main(void)
 		cmocka_unit_test(test_result_in_place),
 		cmocka_unit_test(test_fit),
 		cmocka_unit_test(test_long_words),
+		cmocka_unit_test(test_offers),
 		cmocka_unit_test(test_click),
 	};
 
