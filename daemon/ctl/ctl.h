@@ -48,6 +48,8 @@ struct verb {
 	bool needs_facts; /* ctl->source is open, as --source wants it; others read /proc only */
 	int (*run)(struct ctl *ctl, const void *opts, const char *const *args, size_t nargs); /* enum ctl_status */
 	void (*more_help)(FILE *f); /* tables that help shows too, or NULL */
+	/* Word @i of those that values of @option are made of, NULL behind the last; or NULL: none but choices. */
+	const char *(*word)(const char *option, size_t i);
 };
 
 extern const struct verb verb_ps, verb_explain, verb_regions, verb_trim, verb_doctor, verb_help;

@@ -67,7 +67,24 @@ void help_print_verb(FILE *f, const struct verb *v)
 	print_status(f);
 }
 
-static void json_options(struct json *j, const struct option_spec *v, size_t n)
+static void json_words(struct json *j, const struct verb *v, const char *option)
+{
+	const char *word = v && v->word ? v->word(option, 0) : NULL;
+
+	if (!word) {
+		json_null(j, "words");
+		return;
+	}
+	json_open(j, "words", '[');
+	for (size_t i = 1; word; i++) {
+		json_text(j, NULL, word);
+		word = v->word(option, i);
+	}
+	json_close(j);
+}
+
+/* Of a verb, or the global ones, which are nobody's. */
+static void json_options(struct json *j, const struct verb *verb, const struct option_spec *v, size_t n)
 {
 	json_open(j, "options", '[');
 	for (size_t i = 0; i < n; i++) {
@@ -86,6 +103,7 @@ static void json_options(struct json *j, const struct option_spec *v, size_t n)
 		} else {
 			json_null(j, "choices");
 		}
+		json_words(j, verb, v[i].name);
 		json_close(j);
 	}
 	json_close(j);
@@ -95,7 +113,7 @@ static void json_options(struct json *j, const struct option_spec *v, size_t n)
 static void json_tables(struct json *j, const struct verb *v)
 {
 	if (v) {
-		json_options(j, v->options, v->noptions);
+		json_options(j, v, v->options, v->noptions);
 		return;
 	}
 	json_open(j, "verbs", '[');
@@ -107,7 +125,7 @@ static void json_tables(struct json *j, const struct verb *v)
 		json_close(j);
 	}
 	json_close(j);
-	json_options(j, ctl_options, ctl_noptions);
+	json_options(j, NULL, ctl_options, ctl_noptions);
 }
 
 static int show_json(struct ctl *ctl, const struct verb *v)

@@ -292,6 +292,13 @@ static void ps_more_help(FILE *f)
 		fprintf(f, "  %-10s %-14s %s\n", ps_columns[i].c.name, ps_columns[i].c.key, ps_columns[i].c.help);
 }
 
+static const char *ps_word(const char *option, size_t i)
+{
+	if (strcmp(option, "sort") && strcmp(option, "output"))
+		return NULL;
+	return i < ps_ncolumns ? ps_columns[i].c.key : NULL;
+}
+
 const struct verb verb_ps = {
 	.name = "ps",
 	.args = "[PID...]",
@@ -313,4 +320,5 @@ const struct verb verb_ps = {
 	.needs_facts = true,
 	.run = run_ps,
 	.more_help = ps_more_help,
+	.word = ps_word,
 };

@@ -63,6 +63,13 @@ int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_s
 	return 0;
 }
 
+const char *trim_remedies_word(size_t i)
+{
+	if (!i)
+		return "auto";
+	return i - 1 < ARRAY_SIZE(remedies) ? remedies[i - 1].name : NULL;
+}
+
 const char *trim_remedy_name(uint32_t bit)
 {
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)

@@ -411,6 +411,11 @@ static int run_trim(struct ctl *ctl, const void *opts, const char *const *args, 
 	return trim_finish(ctl, &t) ?: r;
 }
 
+static const char *trim_word(const char *option, size_t i)
+{
+	return strcmp(option, "remedy") ? NULL : trim_remedies_word(i);
+}
+
 const struct verb verb_trim = {
 	.name = "trim",
 	.args = "PID... | --unit=UNIT | --cgroup=PATH | --all",
@@ -430,4 +435,5 @@ const struct verb verb_trim = {
 	.needs_proc = true,
 	.needs_facts = true,
 	.run = run_trim,
+	.word = trim_word,
 };

@@ -45,6 +45,9 @@ void trim_targets_done(struct trim_targets *t);
 /* Remedies by name, "auto" as none. 0, or -EINVAL with one line in @why. */
 int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_size) __must_check;
 
+/* The words of such a list, one after another; NULL behind the last. */
+const char *trim_remedies_word(size_t i);
+
 /* Name of one remedy bit, "?" when unknown. */
 const char *trim_remedy_name(uint32_t bit);
 

@@ -126,6 +126,36 @@ def test_bash_completes_pids(completion):
     assert bash_completes(completion, "doctor", "") == []
 
 
+def test_bash_completes_words_of_lists(completion):
+    verbs = tables()[1]
+    columns = {o["name"]: o["words"] for o in verbs["ps"]["options"]}["output"]
+    assert len(columns) > 20 and bash_completes(completion, "ps", "--sort", "=", "") == columns
+    for line, want in (("ps --sort = -an", ["-anon"]), ("ps --sort = -", [f"-{c}" for c in columns]),
+                       ("ps -o pid,r", ["pid,rss", "pid,runtime"]), ("ps -o rss,pid,rs", []),
+                       ("ps --output = PID,uid,us", ["PID,uid,user"]), ("ps -o none", []),
+                       ("trim --remedy = tr", ["trim"]), ("trim 1 --remedy p", ["purge", "pageout"]),
+                       ("trim --remedy = trim,c", ["trim,collect", "trim,cold"])):
+        assert bash_completes(completion, *line.split(" ")) == want, line
+    # What is offered is understood.
+    for word in columns:
+        assert judge.ctl("ps", os.getpid(), f"--output={word}", f"--sort=-{word}").rc == 0, word
+
+
+def test_bash_completes_what_is_behind_two_dashes(completion, tmp_path):
+    """Somebody else's command line; of a verb that takes none, no more options."""
+    assert "ls" in bash_completes(completion, "record", "--", "l")
+    assert "record" not in bash_completes(completion, "record", "--", "rec")
+    for words in (("ls", "-"), ("ls", "--"), ("ls", "-o", ""), ("ls", "--output", "=", "")):
+        assert bash_completes(completion, "record", "--json", "--", *words[:-1], words[-1] or "nosuchfile") == [], words
+    assert bash_completes(completion, "record", "--", "ls", str(tmp_path.parent)[:-1]) != []
+    assert bash_completes(completion, "ps", "--", "--") == []
+    assert bash_completes(completion, "ps", "--", str(os.getpid())) == [str(os.getpid())]
+    # bash-completion knows of others, when it is loaded.
+    theirs = "_command_offset() { COMPREPLY=(\"from $1\"); }\n"
+    (tmp_path / "bash").write_text(theirs + (completion / "bash").read_text())
+    assert bash_completes(tmp_path, "record", "-n", "5", "--", "ls", "-") == ["from", "5"]
+
+
 def test_bash_executes_nothing_that_others_named(completion, tmp_path):
     """Whoever owns a control group chooses the names of those in it."""
     hostile = tmp_path / "a$(touch ran)b"
@@ -180,3 +210,7 @@ def test_fish_completes_every_verb_and_option(completion, tmp_path):
     for name, verb in verbs.items():
         spelled = {f"--{o['name']}" for o in top["options"] + verb["options"]}
         assert spelled <= {w.rstrip("=") for w in completes(f"reclaimctl {name} --")}
+    assert completes("reclaimctl trim --remedy=trim,p") == {"--remedy=trim,purge", "--remedy=trim,pageout"}
+    for sign in ("", "-", "+"):
+        assert completes(f"reclaimctl ps --sort={sign}an") == {f"--sort={sign}anon"}
+    assert "ls" in completes("reclaimctl record -- l") and "--mark" not in completes("reclaimctl record -- ls --")
