@@ -75,8 +75,8 @@ static const char *find_conflict(const struct ctl *ctl, const struct report_opts
 	struct stat in, out;
 
 	for (size_t i = 0; i < ARRAY_SIZE(files); i++)
-		if (files[i] && !outfile_is_stdout(files[i]) && fstat(fileno(f), &in) == 0 && stat(files[i], &out) == 0 && in.st_dev == out.st_dev &&
-		    in.st_ino == out.st_ino)
+		if (files[i] && !outfile_is_stdout(files[i]) && fstat(fileno(f), &in) == 0 &&
+		    stat(files[i], &out) == 0 && in.st_dev == out.st_dev && in.st_ino == out.st_ino)
 			return "the page would replace the recording; name another file";
 	return outfile_conflict(o->html, o->svg, ctl->json);
 }
