@@ -289,6 +289,7 @@ static int cheap_bin(struct look *l, struct glibc_tally *ta, size_t i, unsigned 
 
 		if (!glibc_is_chunk_addr(p) || !heap)
 			return -EBADMSG;
+		l->f.arenas[i].cut |= !l->chunks_left;
 		if (!l->chunks_left)
 			return 0;
 		l->chunks_left--;
@@ -299,7 +300,7 @@ static int cheap_bin(struct look *l, struct glibc_tally *ta, size_t i, unsigned 
 		if ((words[0] & ~CHUNK_FLAGS) > heap->end - p || (words[0] & ~CHUNK_FLAGS) < CHUNK_MIN)
 			return -EBADMSG;
 		r = glibc_tally_free(ta, p, words[0] & ~CHUNK_FLAGS, &resident);
-		if (r != 0)
+		if (r < 0)
 			return r;
 		l->f.arenas[i].trim += resident;
 		p = words[1];
@@ -327,14 +328,19 @@ static int look_cheap(struct look *l)
 			glibc_tally_begin(&ta, &l->f.arenas[i]);
 			r = l->f.arenas[i].heaps ? cheap_bin(l, &ta, i, bin) : 0;
 			if (r < 0)
-				l->f.arenas[i].torn = true;
+				l->f.arenas[i].torn = l->f.arenas[i].cut = true;
 		}
 	}
 	/* What pins what can't be told from the bins alone, and not all chunks were looked at. */
 	memset(l->f.pins, 0, sizeof(l->f.pins));
 	for (size_t i = 0; i < l->f.n_arenas; i++) {
-		l->f.arenas[i].runs = (struct page_runs){ 0 };
-		l->f.arenas[i].pinned = (struct glibc_pins){ 0 };
+		struct glibc_arena *a = &l->f.arenas[i];
+
+		a->runs = (struct page_runs){ 0 };
+		a->pinned = (struct glibc_pins){ 0 };
+		/* In use or free, who knows: what was left out may be anywhere in it. */
+		if (a->cut)
+			a->unknown = a->system - MIN(a->system, a->free);
 	}
 	return look_fatal(r) ? r : 0;
 }

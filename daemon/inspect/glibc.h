@@ -84,11 +84,13 @@ struct glibc_arena {
 	uint64_t address;
 	bool is_main;
 	bool torn; /* figures are estimates */
+	bool cut; /* there are chunks that GLIBC_CHEAP left out: what isn't free is unknown */
 	bool locked; /* somebody held its lock when it was looked at */
 	uint64_t system; /* got from the kernel: in_use + cached + free (+ unknown) */
 	uint64_t in_use, cached, free;
 	uint64_t free_resident; /* whole pages, top included */
-	uint64_t unknown; /* couldn't be read: swapped out, or torn; counted in in_use's stead */
+	/* Couldn't be read: swapped out, or torn; under GLIBC_CHEAP wherever chunks are left out. In in_use's stead. */
+	uint64_t unknown;
 	uint64_t foreign; /* somebody else's sbrk() amid the main heap (counted in system and in_use) */
 	uint64_t fastbins, tcaches; /* the two parts of cached */
 	uint64_t top, top_resident; /* the top chunk; whole pages of it that are resident */

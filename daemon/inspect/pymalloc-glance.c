@@ -102,6 +102,9 @@ static void glance_scale(struct glance *g)
 	if (f->sampled && g->looked)
 		f->free_resident_pools = f->free_resident_pools * MAX(f->pools_free, g->looked) / g->looked;
 	f->free_resident = f->free_resident_pools;
+	/* Pools in use may have free pages too, all but the first: nobody has looked. */
+	f->unknown =
+		(f->arena_bytes - MIN(f->arena_bytes, f->free)) / g->py->pool_size * (g->py->pool_size - REMOTE_PAGE);
 }
 
 /* -EAGAIN: the vector has moved. */

@@ -110,7 +110,8 @@ struct pymalloc_facts {
 	struct pymalloc_pin pins[PYMALLOC_PINS];
 	uint64_t torn_arenas; /* changing all the time: taken as last seen, so the figures are estimates */
 	bool sampled; /* pymalloc_glance(): an estimate from a part of the arenas */
-	uint64_t unknown; /* bytes that are swapped out: not looked at, and in none of the other figures */
+	/* Bytes that are swapped out, or whatever pymalloc_glance() left out: in none of the other figures. */
+	uint64_t unknown;
 	uint64_t ns; /* it took */
 };
 
@@ -132,7 +133,8 @@ int pymalloc_look(struct target *t, const struct cpython *py, unsigned int flags
  * pools_free, pools_retired, sampled, and lower bounds of free, free_resident
  * and free_resident_pools: free pools only, and those in use are taken as wholly
  * resident. Where there is more than 128 MiB, the last two are estimated from
- * the sample. 0; as pymalloc_look().
+ * the sample. unknown is where there may be more: what pools in use have beyond
+ * their first page. 0; as pymalloc_look().
  */
 int pymalloc_glance(struct target *t, const struct cpython *py, struct pymalloc_facts *ret) __must_check;
 

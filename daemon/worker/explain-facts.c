@@ -206,6 +206,7 @@ static void facts_glibc(struct facts *f)
 	const struct allocator_info *info = &f->src->facts->allocator;
 	struct explain_glibc *ret = &f->head.glibc;
 	const bool glance = f->src->op == WORKER_OP_GLANCE;
+	const bool cheap = glance && !f->src->whole;
 	const struct glibc_visitor visitor = {
 		.range = remedy_looks_range,
 		.ctx = &f->looks.glibc_droppable,
@@ -223,7 +224,7 @@ static void facts_glibc(struct facts *f)
 	}
 	ret->major = f->glibc.major;
 	ret->minor = f->glibc.minor;
-	r = glibc_look(f->t, &f->glibc, glance ? GLIBC_CHEAP : 0, glance ? NULL : &visitor, &f->g);
+	r = glibc_look(f->t, &f->glibc, cheap ? GLIBC_CHEAP : 0, glance ? NULL : &visitor, &f->g);
 	if (r < 0) {
 		text_format(ret->why, sizeof(ret->why), "%s", facts_error(r));
 		cells_drop(&f->cells, CELLS_GLIBC);
@@ -293,6 +294,8 @@ static int python_look(struct facts *f, struct pymalloc_facts *ret)
 	const struct pymalloc_visitor visitor = { facts_python_arena, facts_python_pool, f };
 	int r;
 
+	if (f->src->op == WORKER_OP_GLANCE && f->src->whole)
+		return pymalloc_look(f->t, f->py, PYMALLOC_BLOCKS, NULL, ret);
 	if (f->src->op == WORKER_OP_GLANCE) {
 		/* The zero page doesn't matter here; to learn of it would cost four times as much. */
 		f->t->fds.no_scan = true;

@@ -22,6 +22,7 @@ struct explain_source {
 	const char *refusal; /* why nothing is known of its allocator, "" when it is */
 	uint32_t op; /* enum worker_op */
 	bool outside; /* also what the kernel alone does: WORKER_F_OUTSIDE */
+	bool whole; /* a glance that leaves nothing out: WORKER_F_WHOLE */
 	bool map; /* send the cells as well */
 };
 

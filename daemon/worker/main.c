@@ -19,7 +19,7 @@
 #define TIMEOUT_MAX_US 3600000000ull
 #define WORKER_GRACE_US 700000ull /* less than the client's second */
 #define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
-#define FLAGS_KNOWN ((WORKER_F_CELLS << 1) - 1)
+#define FLAGS_KNOWN ((WORKER_F_WHOLE << 1) - 1)
 
 static int request_receive(struct worker_request *ret)
 {
@@ -37,6 +37,8 @@ static int request_receive(struct worker_request *ret)
 	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
 		return -EINVAL;
 	if ((ret->flags & WORKER_F_CELLS) && ret->op != WORKER_OP_EXPLAIN)
+		return -EINVAL;
+	if ((ret->flags & WORKER_F_WHOLE) && ret->op != WORKER_OP_GLANCE)
 		return -EINVAL;
 	if (ret->reserved || ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
 	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US ||

@@ -33,7 +33,7 @@ struct reader_state {
 	int open_error; /* of target_open() or the sandbox */
 	char refusal[REMEDY_TEXT_MAX]; /* why nothing can be done with this target, "" when something can */
 	bool detected, inspected;
-	bool outside; /* WORKER_F_OUTSIDE */
+	bool outside, whole; /* WORKER_F_OUTSIDE, WORKER_F_WHOLE */
 	struct purge_lists *lists; /* shared with the injector */
 	struct huge huge;
 	struct swap swap;
@@ -177,6 +177,7 @@ static int reader_explain(struct reader_state *st, uint32_t arg, int fd)
 		.op = arg == READER_EXPLAIN_MAP ? WORKER_OP_EXPLAIN : arg,
 		.map = arg == READER_EXPLAIN_MAP,
 		.outside = st->outside,
+		.whole = st->whole,
 	};
 
 	/* Only remedies need to know the bounds of code. */
@@ -226,6 +227,7 @@ static void reader_know(struct reader_state *st, const struct worker_request *re
 	if (proc >= 0 && swap_read(proc, &st->swap) == 0)
 		st->facts.swap = &st->swap;
 	st->outside = req->flags & WORKER_F_OUTSIDE;
+	st->whole = req->flags & WORKER_F_WHOLE;
 	idle_take(req, &st->idle);
 	st->facts.idle = &st->idle.remedy;
 }

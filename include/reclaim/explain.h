@@ -89,7 +89,7 @@ struct explain_glibc {
 	/* totals of all arenas; mmapped is beside them */
 	uint64_t system, in_use, cached, free, free_resident;
 	uint64_t fastbins, tcaches; /* the two parts of cached */
-	uint64_t unknown, foreign; /* unreadable; somebody else's sbrk() */
+	uint64_t unknown, foreign; /* unreadable, or left out by a glance; somebody else's sbrk() */
 	uint64_t live_blocks, free_blocks;
 	uint64_t mmapped, mmapped_blocks;
 	uint64_t trim_threshold, mmap_threshold, top_pad;
@@ -130,7 +130,7 @@ struct explain_python {
 	uint64_t used_blocks, free_blocks;
 	uint64_t in_use, free, resident;
 	uint64_t free_resident, free_resident_pools, free_resident_blocks; /* whole, and its two parts */
-	uint64_t unknown; /* swapped out, not looked at */
+	uint64_t unknown; /* swapped out, or left out by a glance */
 	struct explain_class classes[EXPLAIN_CLASSES]; /* of blocks of 16, 32, ... bytes */
 	struct explain_python_pins pins[EXPLAIN_PYTHON_PINS];
 	char why[EXPLAIN_TEXT_MAX];

@@ -35,7 +35,7 @@
 enum worker_op {
 	WORKER_OP_RECLAIM,
 	WORKER_OP_EXPLAIN, /* look at everything; the target is never stopped */
-	WORKER_OP_GLANCE, /* the same, cheaply: totals that a list of processes shows */
+	WORKER_OP_GLANCE, /* the same, cheaply: totals that a list of processes shows; what it leaves out is unknown */
 	WORKER_NOPS,
 };
 
@@ -56,6 +56,7 @@ enum worker_flag {
 	WORKER_F_AUTO = 1 << 5, /* of the remedies asked for, in the order of their bits, those that pay */
 	WORKER_F_OUTSIDE = 1 << 6, /* explain: also cold and pageout, for which all its page tables are walked */
 	WORKER_F_CELLS = 1 << 7, /* explain: a map as well */
+	WORKER_F_WHOLE = 1 << 8, /* glance: the same totals, but nothing is left out */
 };
 
 enum worker_outcome {

@@ -227,6 +227,9 @@ static void test_glance(void **state)
 		assert_int_equal(glance.pools_free, facts.pools_free);
 		assert_int_equal(glance.pools_retired, facts.pools_retired);
 		assert_int_equal(glance.free_resident, facts.free_resident_pools);
+		assert_true(facts.free_resident <= glance.free_resident + glance.unknown);
+		/* A pool of one page has its header there. */
+		assert_true((glance.unknown > 0) == (pool_sizes[i] > 4096));
 		assert_false(glance.sampled);
 		f.py.usedpools = 0;
 		assert_int_equal(pymalloc_glance(&f.t, &f.py, &glance), -ENOENT);
