@@ -45,6 +45,25 @@ static void cell_user(const struct column *c, const void *row, struct cell *ret)
 	ret->stand_in = ret->buf;
 }
 
+static void cell_free(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ps_row *p = row;
+
+	cell_size(c, row, ret);
+	ret->at_least = p->at_least;
+}
+
+static void cell_at_least(const struct column *c, const void *row, struct cell *ret)
+{
+	const struct ps_row *p = row;
+
+	(void)c;
+	if (p->free_resident == PROC_UNKNOWN)
+		return;
+	ret->kind = CELL_BOOL;
+	ret->number = p->at_least;
+}
+
 #define AT(field) offsetof(struct ps_row, field)
 #define NUM COLUMN_RIGHT
 #define CUT COLUMN_TRUNC
@@ -122,8 +141,17 @@ const struct ps_column ps_columns[] = {
 	  false },
 	{ { "ALLOCATOR", "allocator", 0, 0, "its malloc", cell_text, AT(allocator) }, PROC_COUNTERS, false, true },
 	{ { "RUNTIME", "runtime", 0, 0, "its language runtime", cell_text, AT(runtime) }, PROC_COUNTERS, false, true },
-	{ { "FREE", "free_resident", 0, NUM, "free in its allocators but resident, at least", cell_size,
-	    AT(free_resident) },
+	{ { "FREE", "free_resident", 0, NUM, "free in its allocators but resident; >: at least, more is unseen",
+	    cell_free, AT(free_resident) },
+	  PROC_COUNTERS,
+	  true,
+	  true },
+	{ { "ATLEAST", "free_at_least", 0, 0, "whether FREE is a lower bound", cell_at_least, 0 },
+	  PROC_COUNTERS,
+	  true,
+	  true },
+	{ { "UNSEEN", "unseen", 0, NUM, "not looked into, or left out by a quick look: as much more may be free",
+	    cell_size, AT(unseen) },
 	  PROC_COUNTERS,
 	  true,
 	  true },

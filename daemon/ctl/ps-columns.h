@@ -6,14 +6,15 @@
 #include "ctl/render.h"
 #include "sense/proc.h"
 
-#define PS_COLUMNS_MAX 32
+#define PS_COLUMNS_MAX 40
 
 struct ps_row {
 	struct proc proc;
 	char user[64]; /* "" when the uid has no name */
 	/* From inside: NULL and PROC_UNKNOWN unless somebody looked and could tell. */
 	const char *allocator, *runtime;
-	uint64_t free_resident;
+	uint64_t free_resident, unseen;
+	bool at_least; /* free_resident is a lower bound, since something is unseen */
 };
 
 struct ps_column {

@@ -14,6 +14,7 @@
 #define PS_COLUMNS_DEFAULT "PID,USER,RSS,ANON,HEAP,MMAP,FREE,SWAP,THR,ALLOCATOR,RUNTIME,UNIT,COMM"
 #define PS_COLUMNS_MODULE "PID,USER,RSS,ANON,IDLE,HEAP,MMAP,FREE,SWAP,THR,ALLOCATOR,RUNTIME,UNIT,COMM"
 #define PS_INSIDE_NS 3000000000ull /* for looking into all of them */
+#define PS_DEEP_NS 30000000000ull /* and for counting all that is free in them */
 #define PS_SORT_DEFAULT "anon"
 
 struct ps_opts {
@@ -30,7 +31,7 @@ static const struct option_spec ps_options[] = {
 	{ "output", 'o', "LIST", "Columns to show, in order", option_text, offsetof(struct ps_opts, output),
 	  "a list of columns such as pid,rss", NULL },
 	{ "all", 0, NULL, "All processes, kernel threads too", option_flag, offsetof(struct ps_opts, all), NULL, NULL },
-	{ "deep", 0, NULL, "Look into all that are shown for ALLOCATOR, RUNTIME and FREE", option_flag,
+	{ "deep", 0, NULL, "Look into all that are shown for ALLOCATOR and RUNTIME, and count FREE", option_flag,
 	  offsetof(struct ps_opts, deep), NULL, NULL },
 };
 
@@ -47,6 +48,8 @@ struct ps {
 	bool names; /* user names are shown */
 	bool inside; /* so is something that only a look inside tells */
 	uint64_t inside_min; /* which is worth it from so much anonymous memory on */
+	bool count; /* somebody wants to know how much is free */
+	uint64_t count_min; /* which is worth it from so much on that quick looks have left out */
 	uint64_t min;
 	pid_t *pids;
 	size_t npids;
@@ -75,6 +78,8 @@ static void ps_setup_inside(const struct ps_opts *o, struct ps *ps)
 		ps->inside |= ps->show.v[i]->inside;
 		named |= o->output && ps->show.v[i]->inside;
 	}
+	ps->count = named || o->deep || ps->npids;
+	ps->count_min = o->deep ? 0 : TOP_HIDDEN_MIN;
 	if (named || o->deep || ps->npids)
 		ps->inside_min = 0;
 	else if (o->all)
@@ -194,11 +199,26 @@ static bool worth_a_look(const struct ctl *ctl, const struct ps *ps, const struc
 	       glance_allowed(ctl->proc, p->pid);
 }
 
+static void take_look(struct ps_row *row, const struct glance *g)
+{
+	uint64_t parts[TOP_PARTS];
+
+	row->allocator = g->allocator;
+	row->runtime = g->runtime;
+	if (!g->inside.known)
+		return;
+	top_split(&row->proc, &g->inside, parts);
+	row->free_resident = g->inside.free;
+	row->unseen = parts[TOP_UNSEEN];
+	row->at_least = g->inside.unseen;
+}
+
 /* What can't be told stays unknown: it is no failure of ps. */
 static int ps_look_inside(const struct ctl *ctl, struct ps *ps)
 {
 	_cleanup_free_ struct glance *v = calloc(ps->rows.n + 1, sizeof(*v));
 	_cleanup_free_ size_t *at = calloc(ps->rows.n + 1, sizeof(*at));
+	const uint64_t began_ns = clock_ns();
 	size_t n = 0, late = 0;
 	char why[256];
 
@@ -207,24 +227,23 @@ static int ps_look_inside(const struct ctl *ctl, struct ps *ps)
 	for (size_t i = 0; i < ps->rows.n; i++) {
 		const struct proc *p = &ps->rows.v[i].proc;
 
-		ps->rows.v[i].free_resident = PROC_UNKNOWN;
+		ps->rows.v[i].free_resident = ps->rows.v[i].unseen = PROC_UNKNOWN;
 		if (!ps->inside || !worth_a_look(ctl, ps, p))
 			continue;
 		v[n].pid = p->pid;
 		v[n].start_time = p->start_time;
+		v[n].anon = p->anon;
 		at[n++] = i;
 	}
-	if (n && glance_all(v, n, clock_ns() + PS_INSIDE_NS, &late, why, sizeof(why)) < 0) {
+	if (n && glance_all(v, n, began_ns + PS_INSIDE_NS, &late, why, sizeof(why)) < 0) {
 		ctl_diag("ps: ALLOCATOR, RUNTIME and FREE are unknown: %s", why);
 		return 0;
 	}
-	for (size_t i = 0; i < n; i++) {
-		struct ps_row *row = &ps->rows.v[at[i]];
-
-		row->allocator = v[i].allocator;
-		row->runtime = v[i].runtime;
-		row->free_resident = v[i].free_resident;
-	}
+	if (ps->count && glance_count(v, n, ps->count_min, began_ns + (ps->count_min ? PS_INSIDE_NS : PS_DEEP_NS), why,
+				      sizeof(why)) < 0)
+		ctl_diag("ps: FREE isn't counted: %s", why);
+	for (size_t i = 0; i < n; i++)
+		take_look(&ps->rows.v[at[i]], &v[i]);
 	if (late)
 		ctl_diag("ps: there was no time to look into %zu of %zu processes: name some, or use --min", late, n);
 	return 0;
@@ -310,7 +329,9 @@ const struct verb verb_ps = {
 		   "ALLOCATOR, RUNTIME and FREE need a look inside, some milliseconds for each process. They are\n"
 		   "known for processes named by pid and those with at least 10M of anonymous memory, but not with\n"
 		   "--all; with --deep, or when --output or --sort names one of them, for all that are shown.\n"
-		   "FREE is a lower bound: explain counts all of it. The targets are never stopped.\n"
+		   "FREE with '>' is a lower bound: the look was a quick one, and what it has left out (UNSEEN) may\n"
+		   "be free too. All is counted with --deep, and where there is much of it in these other cases, in\n"
+		   "the 3 seconds that looks may take (30 with --deep). The targets are never stopped.\n"
 		   "A pid that does not exist is reported, the others are shown, and the exit status is 5.\n",
 	.max_args = SIZE_MAX,
 	.options = ps_options,

@@ -43,6 +43,9 @@ static void render_member(struct json *j, const struct column *c, const void *ro
 	case CELL_TEXT:
 		json_text(j, c->key, cell.text);
 		break;
+	case CELL_BOOL:
+		json_bool(j, c->key, cell.number);
+		break;
 	}
 }
 
@@ -66,11 +69,15 @@ static char *cell_shown(const struct cell *cell)
 		snprintf(buf + cell->negative, sizeof(buf) - 1, "%" PRIu64, cell->number);
 		return strdup(buf);
 	case CELL_SIZE:
-		format_size(cell->number, buf + cell->negative, sizeof(buf) - 1);
+		if (cell->at_least)
+			buf[0] = '>';
+		format_size(cell->number, buf + (cell->negative || cell->at_least), sizeof(buf) - 1);
 		return strdup(buf);
 	case CELL_TIME_US:
 		format_time_us(cell->number, buf + cell->negative, sizeof(buf) - 1);
 		return strdup(buf);
+	case CELL_BOOL:
+		return strdup(cell->number ? "yes" : "no");
 	case CELL_TEXT:
 		break;
 	}

@@ -21,11 +21,13 @@ enum cell_kind {
 	CELL_SIZE, /* bytes */
 	CELL_TIME_US,
 	CELL_TEXT,
+	CELL_BOOL, /* of JSON; yes and no for people */
 };
 
 struct cell {
 	enum cell_kind kind;
 	bool negative; /* the number is -@number */
+	bool at_least; /* the size is a lower bound: people see it with a > */
 	uint64_t number;
 	const char *text; /* raw bytes; lives as long as the row, or points to @buf */
 	const char *color; /* name of a colour, or NULL */

@@ -14,6 +14,7 @@
 
 #define WIDTH 120 /* where there is no terminal that says */
 #define FIRST_US 3000000ull /* for looking into all of them, before the first figures are told */
+#define FIRST_DEEP_US 30000000ull /* the same, when all are counted */
 
 struct batch {
 	struct top *top;
@@ -90,6 +91,7 @@ static void json_process(struct json *j, const struct top_line *l)
 	json_size(j, "swap", l->figures.swap);
 	json_size(j, "idle", l->figures.idle);
 	json_size(j, "free_resident", l->figures.free);
+	json_bool(j, "free_at_least", l->figures.at_least);
 	json_parts(j, t->parts);
 	json_text(j, "allocator", t->look.allocator);
 	json_text(j, "runtime", t->look.runtime);
@@ -117,6 +119,7 @@ static int print_json(const struct top *t)
 	json_stall(&j, "full", &m->full);
 	json_close(&j);
 	json_parts(&j, t->model.total.parts);
+	json_bool(&j, "free_at_least", t->model.total.at_least);
 	json_open(&j, "processes", '[');
 	for (size_t i = 0; i < t->view.nlines; i++)
 		if (t->view.lines[i].proc)
@@ -188,10 +191,10 @@ static int batch_loop(struct batch *b, bool *ret_write)
 		if (r < 0)
 			return r;
 		/* Somebody waits for these: they are not of what looks may cost later. */
-		t->unlimited = !done;
+		t->unlimited = !done || t->deep;
 		if (!done)
-			wait_until(b, began_us + FIRST_US, true);
-		t->unlimited = false;
+			wait_until(b, began_us + (t->deep ? FIRST_DEEP_US : FIRST_US), true);
+		t->unlimited = t->deep;
 		if (b->signo)
 			break;
 		r = top_view_build(&t->view, &t->model);

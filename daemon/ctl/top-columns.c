@@ -1,8 +1,12 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 #include "ctl/top-columns.h"
 
+#include <string.h>
+
 #include "base/parse.h"
 #include "base/text.h"
+
+#define FREE_WIDTH 9
 
 static void put_size(uint64_t v, char *buf, size_t size)
 {
@@ -50,9 +54,24 @@ static void get_idle(const struct top_line *l, char *buf, size_t size)
 	put_size(l->figures.idle, buf, size);
 }
 
+/* In front of a lower bound. */
+static const char *bound(const struct top_figures *f)
+{
+	return f->at_least && f->free != PROC_UNKNOWN ? ">" : "";
+}
+
 static void get_free(const struct top_line *l, char *buf, size_t size)
 {
-	put_size(l->figures.free, buf, size);
+	char text[24];
+	const char *mark = bound(&l->figures), *dot;
+
+	put_size(l->figures.free, text, sizeof(text));
+	dot = *mark && strlen(text) >= FREE_WIDTH ? strchr(text, '.') : NULL;
+	/* 1023.9MiB: there is no room for a fraction too, and a bound does without. */
+	if (dot)
+		text_format(buf, size, "%s%.*s%s", mark, (int)(dot - text), text, dot + 2);
+	else
+		text_format(buf, size, "%s%s", mark, text);
 }
 
 static void get_share(const struct top_line *l, char *buf, size_t size)
@@ -62,7 +81,7 @@ static void get_share(const struct top_line *l, char *buf, size_t size)
 	if (f->free == PROC_UNKNOWN || f->rss == PROC_UNKNOWN || !f->rss)
 		text_format(buf, size, "-");
 	else
-		text_format(buf, size, "%u%%", (unsigned int)((__uint128_t)f->free * 100 / f->rss));
+		text_format(buf, size, "%s%u%%", bound(f), (unsigned int)((__uint128_t)f->free * 100 / f->rss));
 }
 
 static void get_allocator(const struct top_line *l, char *buf, size_t size)
@@ -95,8 +114,8 @@ const struct top_column top_columns[] = {
 	{ "ANON", "its anonymous part", NUM, 9, 140, TOP_SORT_ANON, false, NULL, get_anon },
 	{ "SWAP", "swapped out", NUM, 9, 150, TOP_SORT_SWAP, false, NULL, get_swap },
 	{ "IDLE", "not touched for long (with the kernel module)", NUM, 9, 100, TOP_SORT_IDLE, true, NULL, get_idle },
-	{ "FREE", "free in its allocators but resident: what could be given back, at least", NUM, 9, 0, TOP_SORT_FREE,
-	  false, NULL, get_free },
+	{ "FREE", "free in its allocators but resident: what could be given back; >: at least, more is unseen", NUM,
+	  FREE_WIDTH, 0, TOP_SORT_FREE, false, NULL, get_free },
 	{ "FREE%", "the same, of its RSS", NUM, 5, 88, TOP_SORT_FREE, false, NULL, get_share },
 	{ "", "what its RSS is made of", TOP_COLUMN_BAR, 16, 60, -1, false, NULL, NULL },
 	{ "MALLOC", "its allocator", TOP_COLUMN_TEXT, 8, 130, -1, false, NULL, get_allocator },

@@ -117,7 +117,8 @@ void top_draw_totals(const struct top *t, struct canvas *c)
 
 	x = canvas_printf(c, 2, x + 1, STYLE_PLAIN, "%zu, %zu shown, %zu seen: ", s->processes, t->view.nprocs,
 			  s->looked);
-	x = canvas_printf(c, 2, x, STYLE_BOLD, "%s free", size_text(s->parts[TOP_FREE], size, sizeof(size)));
+	x = canvas_printf(c, 2, x, STYLE_BOLD, "%s%s free", s->at_least ? ">" : "",
+			  size_text(s->parts[TOP_FREE], size, sizeof(size)));
 	if (s->given)
 		x = canvas_printf(c, 2, x, STYLE_GOOD, ", %s given back", size_text(s->given, size, sizeof(size)));
 	if (s->denied)

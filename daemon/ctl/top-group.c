@@ -76,6 +76,8 @@ static void add_figures(struct top_figures *sum, const struct top_figures *f)
 	add_known(&sum->free, f->free);
 	for (size_t k = 0; k < TOP_PARTS; k++)
 		sum->parts[k] += f->parts[k];
+	/* One that nobody has looked into is missing in it. */
+	sum->at_least |= f->at_least || (f->free == PROC_UNKNOWN && f->parts[TOP_UNSEEN]);
 }
 
 /* The group whose key is the first @len bytes of @path, made when there is none. Its place, or -ENOMEM. */

@@ -88,7 +88,8 @@ static void not_started(struct top_job *j, int r)
 static void run_glance(struct top_job *j)
 {
 	_cleanup_(explain_answer_done) struct explain_answer a = { .arenas = NULL };
-	const struct worker_request req = request(j, WORKER_OP_GLANCE, GLANCE_US);
+	const bool whole = j->kind == TOP_JOB_COUNT;
+	struct worker_request req = request(j, WORKER_OP_GLANCE, whole ? j->count_us : GLANCE_US);
 	struct top_look *l = &j->look;
 	int r;
 
@@ -97,6 +98,7 @@ static void run_glance(struct top_job *j)
 		return;
 	}
 	l->seen = TOP_SEEN_NOTHING;
+	req.flags = whole ? WORKER_F_WHOLE : 0;
 	r = worker_client_explain(j->path, &req, j->cancel, &a);
 	if (r < 0) {
 		not_started(j, r);
@@ -108,6 +110,8 @@ static void run_glance(struct top_job *j)
 	l->allocator = explain_allocator_name(a.head.allocator);
 	l->runtime = explain_runtime_name(a.head.runtime);
 	top_inside_fill(&a.head, &l->inside);
+	if (!l->inside.known)
+		text_format(l->why, sizeof(l->why), "%s", a.head.glibc.why);
 	l->seen = TOP_SEEN_INSIDE;
 }
 
@@ -166,10 +170,8 @@ static uint64_t cpu_us(void)
 static void *job_thread(void *arg)
 {
 	static void (*const run[])(struct top_job *) = {
-		[TOP_JOB_GLANCE] = run_glance,
-		[TOP_JOB_EXPLAIN] = run_explain,
-		[TOP_JOB_TRIM] = run_trim,
-		[TOP_JOB_DRY_RUN] = run_trim,
+		[TOP_JOB_GLANCE] = run_glance, [TOP_JOB_COUNT] = run_glance, [TOP_JOB_EXPLAIN] = run_explain,
+		[TOP_JOB_TRIM] = run_trim,     [TOP_JOB_DRY_RUN] = run_trim,
 	};
 	struct top_job *j = arg;
 	const uint64_t before = cpu_us();

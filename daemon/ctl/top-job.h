@@ -20,6 +20,7 @@
 enum top_job_kind {
 	TOP_JOB_NONE,
 	TOP_JOB_GLANCE, /* answers with look */
+	TOP_JOB_COUNT, /* the same, and nothing is left out */
 	TOP_JOB_EXPLAIN, /* with explanation */
 	TOP_JOB_TRIM, /* with result */
 	TOP_JOB_DRY_RUN, /* the same */
@@ -29,6 +30,7 @@ struct top_job {
 	enum top_job_kind kind; /* NONE: idle */
 	pid_t pid;
 	uint64_t start_time;
+	uint64_t count_us; /* how long a count may take; set before it is started */
 	/* the answer */
 	struct top_look look;
 	struct explanation *explanation; /* malloc'ed; NULL when the process has gone */

@@ -232,11 +232,13 @@ static void do_look(struct top *t, int key)
 	(void)key;
 	if (!p)
 		return;
-	p->look.seen = TOP_SEEN_NEVER;
+	/* The layers are of a look that counts everything. */
 	if (t->page == TOP_PAGE_DETAIL)
 		t->detail.wanted = true;
 	else
-		top_say(t, STYLE_PLAIN, "looking into %d again", p->p.pid);
+		p->wanted = true;
+	if (t->page != TOP_PAGE_DETAIL)
+		top_say(t, STYLE_PLAIN, "looking into %d again: all that is free is counted", p->p.pid);
 }
 
 static void do_tag(struct top *t, int key)
@@ -296,6 +298,7 @@ static void do_cancel(struct top *t, int key)
 		n += g->state == TOP_TRIM_QUEUED || g->state == TOP_TRIM_RUNNING;
 		if (g->state == TOP_TRIM_QUEUED)
 			g->state = TOP_TRIM_NONE;
+		t->model.v[i]->wanted = false;
 	}
 	top_job_cancel(t->job);
 	top_say(t, STYLE_WARN, n ? "given up: targets are let go unharmed" : "nothing is at work");
@@ -319,7 +322,7 @@ const struct top_key_row top_key_rows[] = {
 	{ { ' ' }, "Space", "tag it for t, or not any more", "tag", LIST, do_tag, 0 },
 	{ { 'u' }, "u", "no process is tagged any more", NULL, LIST, do_untag, 0 },
 	{ { 'x' }, "x", "give up the looks and trims that are at work or wait", NULL, BOTH, do_cancel, 0 },
-	{ { 'l' }, "l", "look into it again now", NULL, BOTH, do_look, 0 },
+	{ { 'l' }, "l", "look into it now, and count all that is free in it", NULL, BOTH, do_look, 0 },
 	{ { '/' }, "/", "filter: words in pid, command, user, unit, control group", "filter", LIST, do_filter, 0 },
 	{ { 's' }, "s", "sort by the next column", "sort", LIST, do_sort_next, 0 },
 	{ { 'r' }, "r", "reverse the order", NULL, LIST, do_reverse, 0 },

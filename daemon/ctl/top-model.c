@@ -8,7 +8,8 @@
 #define NAMES_AGE 16 /* intervals after which names are read again: processes may be moved */
 #define LOOK_AGE_US 60000000ull /* then what is on the screen is looked into again */
 #define LOOK_REST_US 5000000ull /* not sooner, whatever it does */
-#define LOOK_CHANGE (4ull << 20) /* nor for less than this, or a sixteenth */
+#define COUNT_AGE_US 600000000ull /* then it is counted again, or once more tried to be */
+#define COUNT_REST_US 30000000ull /* the same, when it isn't any more what was counted */
 
 static void proc_free(struct top_proc *t)
 {
@@ -205,6 +206,7 @@ void top_model_recount(struct top_model *m)
 		top_split(&t->p, &t->look.inside, t->parts);
 		sum.processes++;
 		sum.looked += t->look.seen == TOP_SEEN_INSIDE;
+		sum.at_least |= top_proc_at_least(t);
 		sum.denied += t->look.seen == TOP_SEEN_DENIED;
 		for (size_t k = 0; k < TOP_PARTS; k++)
 			sum.parts[k] += t->parts[k];
@@ -247,20 +249,32 @@ int top_model_update(struct top_model *m, struct source *s)
 	return 0;
 }
 
+/* What doesn't matter: less than this, or a sixteenth. */
+static uint64_t slack(const struct top_proc *t)
+{
+	return MAX(TOP_HIDDEN_MIN, t->p.rss / 16);
+}
+
+static bool has_changed(const struct top_proc *t)
+{
+	const struct top_look *l = &t->look;
+
+	return (t->p.rss > l->rss ? t->p.rss - l->rss : l->rss - t->p.rss) > slack(t);
+}
+
 /* The smaller, the sooner; more than 3: not at all. */
 static int urgency(const struct top_proc *t, uint64_t now_us)
 {
 	const struct top_look *l = &t->look;
-	const uint64_t change = t->p.rss > l->rss ? t->p.rss - l->rss : l->rss - t->p.rss;
 	const int later = t->visible ? 0 : 1;
 
 	if (l->seen == TOP_SEEN_NEVER)
 		return later;
 	if (now_us - l->at_us < LOOK_REST_US)
 		return 4;
-	if (change > MAX(LOOK_CHANGE, t->p.rss / 16))
+	if (has_changed(t))
 		return 2 + later;
-	return t->visible && !l->exact && now_us - l->at_us > LOOK_AGE_US ? 3 : 4;
+	return t->visible && now_us - l->at_us > LOOK_AGE_US ? 3 : 4;
 }
 
 struct top_proc *top_model_due(const struct top_model *m, uint64_t now_us)
@@ -278,4 +292,104 @@ struct top_proc *top_model_due(const struct top_model *m, uint64_t now_us)
 		}
 	}
 	return best;
+}
+
+struct top_proc *top_model_wanted(const struct top_model *m)
+{
+	for (size_t i = 0; i < m->n; i++)
+		if (m->v[i]->wanted && m->v[i]->p.rss && !m->v[i]->p.kthread)
+			return m->v[i];
+	return NULL;
+}
+
+/* What may be free in it, though nobody knows. */
+static uint64_t hidden(const struct top_proc *t)
+{
+	const struct top_look *l = &t->look;
+
+	if (l->seen != TOP_SEEN_INSIDE || !t->p.rss)
+		return 0;
+	if (l->whole)
+		return t->visible ? MIN(l->left_out, t->parts[TOP_IN_USE] + t->parts[TOP_IDLE]) : 0;
+	return l->inside.unseen ? t->parts[TOP_UNSEEN] : 0;
+}
+
+/* Before others with a larger one: nobody is kept from their turn by one that changes all the time. */
+static int count_turn(const struct top_look *l)
+{
+	return !l->count_us ? 0 : !l->whole ? 1 : 2;
+}
+
+struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least)
+{
+	struct top_proc *best = NULL;
+	uint64_t most = 0;
+
+	for (size_t i = 0; i < m->n; i++) {
+		struct top_proc *t = m->v[i];
+		const uint64_t bytes = hidden(t);
+		const int turn = count_turn(&t->look), first = best ? count_turn(&best->look) : 3;
+
+		if (bytes < MAX(least, 1ull) || now_us < t->look.count_us || turn > first ||
+		    (turn == first && bytes <= most))
+			continue;
+		best = t;
+		most = bytes;
+	}
+	return best;
+}
+
+bool top_proc_at_least(const struct top_proc *t)
+{
+	return t->look.inside.known && t->look.inside.unseen;
+}
+
+/* A glance tells a lower bound, and where there may be more. */
+static bool agrees(const struct top_proc *t, const struct top_inside *glance)
+{
+	const struct top_inside *in = &t->look.inside;
+	const uint64_t most = MIN(glance->free, UINT64_MAX / 4) + MIN(glance->unseen, UINT64_MAX / 4);
+
+	return glance->known && glance->free <= in->free + slack(t) && in->free <= most + slack(t);
+}
+
+static void take_whole(struct top_proc *t, const struct top_look *look, uint64_t now_us)
+{
+	struct top_look *l = &t->look;
+	const uint64_t left_out = l->left_out;
+
+	l->count_us = now_us + COUNT_AGE_US;
+	/* There is too much of it, or it is too busy: what a glance knows is better. */
+	if (l->inside.known &&
+	    (!look->inside.known || look->inside.unseen > MAX(l->inside.unseen, left_out) + slack(t)))
+		return;
+	*l = *look;
+	l->whole = look->seen == TOP_SEEN_INSIDE;
+	l->left_out = left_out;
+	l->count_us = now_us + COUNT_AGE_US;
+	l->at_us = now_us;
+	l->rss = t->p.rss;
+}
+
+void top_model_take_look(struct top_proc *t, const struct top_look *look, bool whole, uint64_t now_us)
+{
+	struct top_look *l = &t->look;
+	uint64_t count_us = l->count_us;
+
+	if (whole) {
+		take_whole(t, look, now_us);
+		return;
+	}
+	if (l->whole && look->seen == TOP_SEEN_INSIDE && !has_changed(t) && agrees(t, &look->inside)) {
+		l->at_us = now_us;
+		l->left_out = look->inside.unseen;
+		return;
+	}
+	if (l->whole)
+		count_us = MIN(count_us, now_us + COUNT_REST_US);
+	*l = *look;
+	l->left_out = look->inside.unseen;
+	l->count_us = count_us;
+	l->at_us = now_us;
+	l->rss = t->p.rss;
 }

@@ -25,7 +25,9 @@ struct top_look {
 	enum top_seen seen;
 	uint64_t at_us, rss; /* CLOCK_BOOTTIME, and its size then */
 	struct top_inside inside;
-	bool exact; /* counted, not glanced at: stays until it changes */
+	bool whole; /* counted, not glanced at: stays until it changes, or a glance contradicts */
+	uint64_t left_out; /* by the last glance: so much more may be free */
+	uint64_t count_us; /* not counted before that; 0: nobody has tried yet */
 	const char *allocator, *runtime; /* NULL when not known; static */
 	char why[EXPLAIN_TEXT_MAX]; /* raw */
 };
@@ -49,6 +51,7 @@ struct top_proc {
 	struct top_look look;
 	struct top_given given;
 	uint64_t parts[TOP_PARTS];
+	bool wanted; /* somebody has asked to have it counted */
 	bool tagged;
 	bool visible; /* on the screen now: looked into first. Set by whoever draws */
 	/* private */
@@ -59,6 +62,7 @@ struct top_proc {
 struct top_total {
 	size_t processes, looked, denied;
 	uint64_t parts[TOP_PARTS];
+	bool at_least; /* of one of those that were looked into, what is free is a lower bound */
 	uint64_t given; /* by our trims */
 };
 
@@ -93,6 +97,21 @@ bool top_model_is_large(const struct top_model *m, const struct proc *p);
 
 /* Whom to look into next, at @now_us: what is on the screen first, the largest first; NULL when nobody is due. */
 struct top_proc *top_model_due(const struct top_model *m, uint64_t now_us);
+
+/*
+ * Whom to count, of those of which a glance has left out @least bytes or more: who could hide most first, and what
+ * was counted long ago last. NULL when there is none.
+ */
+struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least);
+
+/* Who has been asked for. */
+struct top_proc *top_model_wanted(const struct top_model *m);
+
+/* A new look: what was counted once stays, as long as a glance agrees with it. */
+void top_model_take_look(struct top_proc *t, const struct top_look *look, bool whole, uint64_t now_us);
+
+/* May more be free than is known? */
+bool top_proc_at_least(const struct top_proc *t);
 
 /* After a look or a trim has been written into @t, or its figures changed. */
 void top_model_recount(struct top_model *m);

@@ -32,7 +32,7 @@ int top_draw_help(const struct top *t, struct canvas *c)
 			[TOP_FREE] = "free in whole resident pages: what a trim can give back",
 			[TOP_IDLE] = "in use, but not touched for long; only the kernel module knows",
 			[TOP_OTHER] = "files, shared memory, stacks, what no known allocator owns",
-			[TOP_UNSEEN] = "anonymous memory that nobody has looked into, or may",
+			[TOP_UNSEEN] = "anonymous memory that nobody has looked into, or may; left out by a quick look",
 		};
 
 		for (int i = 0; i < 4; i++)

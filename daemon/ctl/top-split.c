@@ -18,6 +18,25 @@ static bool has_figures(uint32_t layer)
 	return layer == EXPLAIN_READ || layer == EXPLAIN_ESTIMATE;
 }
 
+/* What pymalloc holds; when it couldn't be read, that may be anything. */
+static void add_python(const struct explain_python *py, struct top_inside *in)
+{
+	const bool used = !(py->flags & (EXPLAIN_P_NO_PYMALLOC | EXPLAIN_P_FREE_THREADED));
+	uint64_t in_use;
+
+	if (!has_figures(py->layer)) {
+		in->unseen = sum(in->unseen, py->layer == EXPLAIN_UNREADABLE && used ? UINT64_MAX : 0);
+		return;
+	}
+	/* With the scraps between what lives. A glance knows no pages but those that are free. */
+	in_use = py->resident ? py->resident - MIN(py->resident, py->free_resident) :
+				py->arena_bytes - MIN(py->arena_bytes, sum(py->free, py->unknown));
+	in->known = true;
+	in->in_use = sum(in->in_use, in_use);
+	in->free = sum(in->free, py->free_resident);
+	in->unseen = sum(in->unseen, py->unknown);
+}
+
 void top_inside_fill(const struct explain_head *h, struct top_inside *ret)
 {
 	struct top_inside in = { .known = false };
@@ -26,18 +45,13 @@ void top_inside_fill(const struct explain_head *h, struct top_inside *ret)
 	if (h->allocator == EXPLAIN_ALLOC_GLIBC && has_figures(h->glibc.layer)) {
 		in.known = true;
 		in.in_use = sum(h->glibc.in_use, h->glibc.mmapped);
-		in.cached = h->glibc.cached;
-		in.free = h->glibc.free_resident;
+		in.cached = sum(h->glibc.cached, 0);
+		in.free = sum(h->glibc.free_resident, 0);
+		in.unseen = sum(h->glibc.unknown, 0);
+	} else if (h->allocator == EXPLAIN_ALLOC_GLIBC && h->glibc.layer == EXPLAIN_UNREADABLE) {
+		in.unseen = UINT64_MAX / 2;
 	}
-	if (has_figures(h->python.layer)) {
-		const struct explain_python *py = &h->python;
-
-		in.known = true;
-		/* With the scraps between what lives: a glance doesn't tell them apart. */
-		in.in_use = sum(in.in_use, py->resident ? py->resident - MIN(py->resident, py->free_resident) :
-							  py->arena_bytes - MIN(py->arena_bytes, py->free));
-		in.free = sum(in.free, h->python.free_resident);
-	}
+	add_python(&h->python, &in);
 	*ret = in;
 }
 
@@ -55,32 +69,37 @@ static uint64_t take(uint64_t *left, uint64_t want)
 	return v;
 }
 
+static size_t scale(uint64_t v, uint64_t whole, size_t width)
+{
+	const size_t n = whole ? (size_t)(((__uint128_t)v * width + whole / 2) / whole) : 0;
+
+	return MIN(n, width);
+}
+
 void top_split(const struct proc *p, const struct top_inside *in, uint64_t parts[TOP_PARTS])
 {
 	const uint64_t rss = known(p->rss), anon = MIN(known(p->anon), rss), idle = known(p->idle);
-	uint64_t left = anon;
+	uint64_t left = anon, touched = 0, unseen, both;
 
 	memset(parts, 0, TOP_PARTS * sizeof(*parts));
 	parts[TOP_OTHER] = rss - anon;
 	if (in->known) {
 		parts[TOP_FREE] = take(&left, in->free);
 		parts[TOP_CACHED] = take(&left, in->cached);
+		unseen = MIN(in->unseen, left);
+		both = unseen + MIN(in->in_use, left);
+		/* Neither knows what of it is resident: where there is less than both, each has its share. */
+		parts[TOP_UNSEEN] = take(&left, both > left ? scale(unseen, both, left) : unseen);
+		/* What is free hasn't been touched either, and is counted already; so may what is unseen. */
+		touched = parts[TOP_FREE] + parts[TOP_CACHED] + parts[TOP_UNSEEN];
 	}
-	/* What is free hasn't been touched either, and is counted already. */
-	parts[TOP_IDLE] = take(&left, idle - MIN(idle, parts[TOP_FREE] + parts[TOP_CACHED]));
+	parts[TOP_IDLE] = take(&left, idle - MIN(idle, touched));
 	if (in->known) {
 		parts[TOP_IN_USE] = take(&left, in->in_use);
 		parts[TOP_OTHER] += left;
 	} else {
 		parts[TOP_UNSEEN] = left;
 	}
-}
-
-static size_t scale(uint64_t v, uint64_t whole, size_t width)
-{
-	const size_t n = whole ? (size_t)(((__uint128_t)v * width + whole / 2) / whole) : 0;
-
-	return MIN(n, width);
 }
 
 /* The smallest bar still shows that there is something: of what it has most of. */

@@ -9,22 +9,25 @@
 #include "reclaim/explain.h"
 #include "sense/proc.h"
 
+#define TOP_HIDDEN_MIN (4ull << 20) /* less that is unseen, or has changed, isn't worth the cost of a look */
+
 enum top_part {
 	TOP_IN_USE, /* the allocators have given it out */
 	TOP_CACHED, /* freed by the program, but counted as given out: thread caches */
 	TOP_FREE, /* free in whole resident pages: what could be given back */
 	TOP_IDLE, /* in use, but not touched for long: of the kernel module only */
 	TOP_OTHER, /* files, shared memory, stacks, what no allocator known here owns */
-	TOP_UNSEEN, /* anonymous memory that nobody has looked into */
+	TOP_UNSEEN, /* anonymous memory that nobody has looked into, or of which a cheap look has left out a part */
 	TOP_PARTS,
 };
 
 extern const char *const top_part_names[TOP_PARTS];
 
-/* What a look inside has told; all 0 and false when nobody looked or could tell. */
+/* What a look inside has told; all 0 and false when nobody looked. */
 struct top_inside {
 	bool known;
 	uint64_t in_use, cached, free;
+	uint64_t unseen; /* not counted, and as much more may be free: then free is a lower bound */
 };
 
 /* What the head of an answer says; @ret->known is false when no allocator in it could be read. */

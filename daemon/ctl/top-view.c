@@ -36,6 +36,7 @@ void top_figures_of(const struct top_proc *t, struct top_figures *ret)
 		.swap = t->p.swap,
 		.idle = t->p.idle,
 		.free = t->look.inside.known ? t->parts[TOP_FREE] : PROC_UNKNOWN,
+		.at_least = top_proc_at_least(t),
 	};
 	memcpy(ret->parts, t->parts, sizeof(ret->parts));
 }

@@ -33,6 +33,7 @@ extern const char *const top_group_names[TOP_GROUPINGS + 1];
 struct top_figures {
 	uint64_t rss, anon, swap, idle, free; /* PROC_UNKNOWN when nobody knows */
 	uint64_t parts[TOP_PARTS];
+	bool at_least; /* free is a lower bound */
 };
 
 struct top_group {

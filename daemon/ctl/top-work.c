@@ -10,12 +10,17 @@
 #include "ctl/top.h"
 
 /*
- * Looks on our own account may take 0.2 % of a CPU, and 60 ms beforehand. What
- * somebody asked for is paid for too, but not refused.
+ * Glances on our own account may take 0.2 % of a CPU, and 60 ms beforehand. What
+ * somebody asked for is paid for too, but not refused. Counting what glances have
+ * left out may take 0.3 %, from a purse of its own.
  */
 #define BUDGET_PERMILLE 2
+#define COUNTS_PERMILLE 3
 #define BUDGET_MAX_US 60000
 #define DEBT_MAX_US 1000000 /* or who looked at a giant would see nothing else for long */
+#define COUNTS_DEBT_US 2000000 /* more than a count may take: each is paid for, and glances don't wait for that */
+#define COUNT_US 1000000ull /* of our own accord; whom somebody has asked for has more time */
+#define COUNT_ASKED_US 10000000ull
 #define MESSAGE_US 15000000ull
 #define GLANCES_US 200000
 
@@ -48,14 +53,20 @@ void top_say(struct top *t, enum style style, const char *fmt, ...)
 static void budget_fill(struct top *t, uint64_t now_us)
 {
 	const uint64_t passed = MIN(now_us - t->budget_at_us, 3600000000ull);
+	const int64_t earned = (int64_t)(passed * BUDGET_PERMILLE / 1000);
+	const int64_t more = (int64_t)(passed * COUNTS_PERMILLE / 1000);
 
-	if (!t->budget_at_us)
-		t->budget_us = BUDGET_MAX_US;
-	else
-		t->budget_us = MIN(t->budget_us + (int64_t)(passed * BUDGET_PERMILLE / 1000), (int64_t)BUDGET_MAX_US);
+	t->budget_us = t->budget_at_us ? MIN(t->budget_us + earned, (int64_t)BUDGET_MAX_US) : BUDGET_MAX_US;
+	t->counts_us = t->budget_at_us ? MIN(t->counts_us + more, (int64_t)BUDGET_MAX_US) : 0;
 	/* What was too short to count isn't lost. */
 	if (!t->budget_at_us || passed * BUDGET_PERMILLE >= 1000)
 		t->budget_at_us = now_us;
+}
+
+/* How much has to be left out to be worth counting. */
+static uint64_t least(const struct top *t)
+{
+	return t->deep ? 1 : TOP_HIDDEN_MIN;
 }
 
 static struct top_proc *queued(const struct top *t)
@@ -84,14 +95,43 @@ static void begin_detail(struct top *t)
 		begin(t, TOP_JOB_EXPLAIN, p);
 }
 
+/* Somebody has asked to have one counted, or it is of our own account. */
+static void begin_count(struct top *t, struct top_proc *p)
+{
+	t->asked = p->wanted;
+	t->made_way = p->wanted = false;
+	t->job->count_us = t->asked || t->deep ? COUNT_ASKED_US : COUNT_US;
+	begin(t, TOP_JOB_COUNT, p);
+}
+
+/* On our own account: glances first, then what they have left out. */
+static void begin_look(struct top *t, uint64_t now_us)
+{
+	struct top_proc *p = t->unlimited || t->budget_us > 0 ? top_model_due(&t->model, now_us) : NULL;
+
+	if (p) {
+		begin(t, TOP_JOB_GLANCE, p);
+		return;
+	}
+	p = t->unlimited || t->counts_us > 0 ? top_model_hiding(&t->model, now_us, least(t)) : NULL;
+	if (p)
+		begin_count(t, p);
+}
+
 void top_work(struct top *t, uint64_t now_us)
 {
 	struct top_proc *p;
 
 	budget_fill(t, now_us);
+	p = queued(t);
+	/* Nobody waits for what can be done later as well. */
+	if (t->job->kind == TOP_JOB_COUNT && !t->made_way &&
+	    (p || t->detail.wanted || (!t->asked && top_model_wanted(&t->model)))) {
+		t->made_way = true;
+		top_job_cancel(t->job);
+	}
 	if (t->job->kind != TOP_JOB_NONE)
 		return;
-	p = queued(t);
 	if (p) {
 		begin(t, p->given.dry ? TOP_JOB_DRY_RUN : TOP_JOB_TRIM, p);
 		p->given.state = t->job->kind == TOP_JOB_NONE ? TOP_TRIM_NONE : TOP_TRIM_RUNNING;
@@ -102,14 +142,17 @@ void top_work(struct top *t, uint64_t now_us)
 		begin_detail(t);
 		return;
 	}
-	p = t->unlimited || t->budget_us > 0 ? top_model_due(&t->model, now_us) : NULL;
+	p = top_model_wanted(&t->model);
 	if (p)
-		begin(t, TOP_JOB_GLANCE, p);
+		begin_count(t, p);
+	else
+		begin_look(t, now_us);
 }
 
 bool top_work_pending(const struct top *t, uint64_t now_us)
 {
-	return t->job->kind != TOP_JOB_NONE || top_model_due(&t->model, now_us);
+	return t->job->kind != TOP_JOB_NONE || top_model_due(&t->model, now_us) ||
+	       top_model_hiding(&t->model, now_us, least(t));
 }
 
 /* ---------------------------------------------------------------- what came of it */
@@ -117,12 +160,15 @@ bool top_work_pending(const struct top *t, uint64_t now_us)
 /* An explanation holds all that a glance would have told. */
 static void look_from_explanation(struct top *t, struct top_proc *p, const struct explanation *e, uint64_t now_us)
 {
+	struct top_look look = { .seen = TOP_SEEN_INSIDE };
+
 	if (!explanation_looked(e))
 		return;
-	p->look = (struct top_look){ .seen = TOP_SEEN_INSIDE, .at_us = now_us, .rss = e->proc.rss, .exact = true };
-	p->look.allocator = explain_allocator_name(e->answer.head.allocator);
-	p->look.runtime = explain_runtime_name(e->answer.head.runtime);
-	top_inside_fill(&e->answer.head, &p->look.inside);
+	look.allocator = explain_allocator_name(e->answer.head.allocator);
+	look.runtime = explain_runtime_name(e->answer.head.runtime);
+	top_inside_fill(&e->answer.head, &look.inside);
+	top_model_take_look(p, &look, true, now_us);
+	p->look.rss = e->proc.rss;
 	top_model_recount(&t->model);
 }
 
@@ -202,8 +248,36 @@ static void take_trim(struct top *t, struct top_proc *p, uint64_t now_us)
 		p->look.seen = TOP_SEEN_NEVER;
 	if (t->detail.pid == p->p.pid && t->page == TOP_PAGE_DETAIL)
 		t->detail.wanted = true;
+	else
+		p->wanted |= !p->given.dry;
 	top_model_recount(&t->model);
 	say_trim(t, p);
+}
+
+static void take_look(struct top *t, struct top_proc *p, bool counted, uint64_t now_us)
+{
+	const struct top_look *look = &t->job->look;
+
+	/* What made way for something else is still to be done. */
+	if (counted && t->made_way) {
+		p->wanted |= t->asked;
+		return;
+	}
+	if (counted && t->asked && p->look.seen != TOP_SEEN_NEVER && !look->inside.known && *look->why) {
+		char why[EXPLAIN_TEXT_MAX * 4];
+
+		top_say(t, STYLE_WARN, "%d: %.350s", p->p.pid, escape_text(look->why, why, sizeof(why)));
+	}
+	top_model_take_look(p, look, counted, now_us);
+	top_model_recount(&t->model);
+}
+
+static void pay(struct top *t, enum top_job_kind kind)
+{
+	int64_t *purse = kind == TOP_JOB_COUNT ? &t->counts_us : &t->budget_us;
+	const int64_t most = kind == TOP_JOB_COUNT ? COUNTS_DEBT_US : DEBT_MAX_US;
+
+	*purse = MAX(*purse - (int64_t)MIN(t->job->cpu_us, (uint64_t)most), -most);
 }
 
 void top_work_take(struct top *t, uint64_t now_us)
@@ -215,8 +289,7 @@ void top_work_take(struct top *t, uint64_t now_us)
 		return;
 	p = top_model_find(&t->model, t->job->pid, t->job->start_time);
 	if (!t->unlimited)
-		t->budget_us =
-			MAX(t->budget_us - (int64_t)MIN(t->job->cpu_us, (uint64_t)DEBT_MAX_US), (int64_t)-DEBT_MAX_US);
+		pay(t, kind);
 	if (*t->job->why)
 		top_say(t, STYLE_BAD, "%.380s", t->job->why);
 	if (kind == TOP_JOB_EXPLAIN) {
@@ -224,13 +297,10 @@ void top_work_take(struct top *t, uint64_t now_us)
 	} else if (kind == TOP_JOB_TRIM || kind == TOP_JOB_DRY_RUN) {
 		take_trim(t, p, now_us);
 	} else if (p) {
-		p->look = t->job->look;
-		p->look.at_us = now_us;
-		p->look.rss = p->p.rss;
-		top_model_recount(&t->model);
+		take_look(t, p, kind == TOP_JOB_COUNT, now_us);
 	}
 	/* Many glances come one after another, and each by itself isn't worth a drawing. */
-	if (kind != TOP_JOB_GLANCE)
+	if (kind != TOP_JOB_GLANCE && kind != TOP_JOB_COUNT)
 		t->redraw_at_us = now_us;
 	else if (!t->redraw_at_us)
 		t->redraw_at_us = now_us + GLANCES_US;

@@ -17,7 +17,7 @@ struct top_opts {
 	struct opt_number delay, count, min;
 	int sort, group; /* 0: not given */
 	const char *filter;
-	bool batch, all, mouse;
+	bool batch, all, mouse, deep;
 };
 
 #define AT(field) offsetof(struct top_opts, field)
@@ -31,6 +31,7 @@ static const struct option_spec top_options[] = {
 	{ "min", 0, "SIZE", "Show those with so much anonymous memory (10M)", option_size, AT(min),
 	  "a size such as 64M", NULL },
 	{ "all", 0, NULL, "Show the small ones too", option_flag, AT(all), NULL, NULL },
+	{ "deep", 0, NULL, "Count all that is free at once, whatever it costs", option_flag, AT(deep), NULL, NULL },
 	{ "sort", 0, "COLUMN", "Sort by: free (default), rss, anon, idle, swap, pid, user, comm", option_choice,
 	  AT(sort), NULL, top_sort_names },
 	{ "group", 0, "HOW", "As a tree: none (default), unit, cgroup", option_choice, AT(group), NULL,
@@ -76,6 +77,7 @@ static int run_top(struct ctl *ctl, const void *opts, const char *const *args, s
 	t.view.by = o->group ? (enum top_group_by)(o->group - 1) : TOP_FLAT;
 	text_format(t.view.filter, sizeof(t.view.filter), "%s", o->filter ? o->filter : "");
 	t.mouse = o->mouse;
+	t.deep = t.unlimited = o->deep;
 	t.blocks = bar_blocks();
 	r = top_job_init(&job, ctl);
 	if (r < 0)
@@ -96,11 +98,14 @@ const struct verb verb_top = {
 	.name = "top",
 	.args = "",
 	.help = "Show live who could give memory back, look inside, give it back",
-	.details = "FREE is what the allocators of a process hold free in resident pages, a lower bound. It is looked\n"
-		   "up for processes with at least --min of anonymous memory, those on the screen first, the largest\n"
-		   "first, and again when they change, within 0.2 % of a CPU. No process is stopped for that; only\n"
-		   "a trim does, which asks before. With --batch everybody is looked into before the first list,\n"
-		   "for 3 seconds at most; with --json each list is one document on a line of its own.\n",
+	.details = "FREE is what the allocators of a process hold free in resident pages. It is looked up for\n"
+		   "processes with at least --min of anonymous memory, those on the screen first, the largest\n"
+		   "first, and again when they change, within 0.2 % of a CPU. With '>' it is a lower bound: what a\n"
+		   "quick look has left out is unseen, until it has been counted: within another 0.3 % those that\n"
+		   "could hide most first, with key l at once, with --deep all of them. No process is stopped for\n"
+		   "that; only a trim does, which asks before. With --batch everybody is looked into before the\n"
+		   "first list, for 3 seconds at most (30 with --deep); with --json each list is one document on a\n"
+		   "line of its own.\n",
 	.options = top_options,
 	.noptions = ARRAY_SIZE(top_options),
 	.opts_size = sizeof(struct top_opts),

@@ -35,9 +35,11 @@ struct top {
 	struct top_model model;
 	struct top_view view;
 	struct top_job *job;
-	int64_t budget_us; /* CPU time that looks may take now */
+	int64_t budget_us, counts_us; /* CPU time that glances and counts may take now */
 	uint64_t budget_at_us;
 	bool unlimited; /* looks cost nothing now */
+	bool deep; /* all are counted, whatever it costs */
+	bool asked, made_way; /* the count that runs: somebody has asked for it; it was given up for something else */
 	uint64_t delay_us;
 	uint64_t count; /* intervals that are left, 0: no end */
 

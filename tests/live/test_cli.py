@@ -15,7 +15,8 @@ from cli import (CONTROL, HOSTILE, as_json, fake, holder, named, one_line, sleep
                  without)
 
 PS_KEYS = ("pid start_time comm exe uid user state threads bits rss anon file shmem swap heap heap_size mmap_anon "
-           "stack thp lazyfree cgroup unit tracer seccomp idle heap_idle sample_age_us sampling allocator runtime free_resident").split()
+           "stack thp lazyfree cgroup unit tracer seccomp idle heap_idle sample_age_us sampling allocator runtime free_resident "
+           "free_at_least unseen").split()
 VERBS = ("ps", "explain", "regions", "trim", "config", "history", "metrics", "status", "watch", "doctor", "help")
 
 
@@ -161,7 +162,7 @@ def test_ps_figures(holder):
     cgroup = [line[3:] for line in Path(f"/proc/{holder}/cgroup").read_text().splitlines() if line.startswith("0::")]
     assert doc["cgroup"] == (cgroup[0] if cgroup else None)
     assert doc["idle"] is None and doc["sampling"] is None and doc["allocator"] == "glibc" and doc["runtime"] == "cpython"
-    assert 0 <= doc["free_resident"] < doc["anon"]
+    assert 0 <= doc["free_resident"] < doc["anon"] and doc["free_at_least"] is (doc["unseen"] > 0)
 
 
 def test_ps_table(holder):

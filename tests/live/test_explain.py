@@ -454,12 +454,16 @@ def test_ps_from_inside(python, sleeper):
     row, = judge.ctl("--json", "ps", pid).doc
     py = layer(explain(pid), "cpython")
     assert row["allocator"] == "glibc" and row["runtime"] == "cpython"
-    # A lower bound of what explain finds: whole free pools, not the pages between live blocks.
-    assert py["free_resident_pools"] / 2 <= row["free_resident"] <= py["free_resident"] + 8 * MIB
+    # All that explain finds, since it was asked about.
+    assert not row["free_at_least"] and py["free_resident"] <= row["free_resident"] <= py["free_resident"] + 8 * MIB
 
     def rows(*args):
         return {d["pid"]: d for d in judge.ctl("--json", "ps", *args).doc}
-    assert rows()[pid]["allocator"] == "glibc"
+    quick = rows()[pid]
+    assert quick["allocator"] == "glibc" and quick["free_at_least"]
+    # Whole free pools, not the pages between live blocks: these are unseen.
+    assert py["free_resident_pools"] / 2 <= quick["free_resident"] < py["free_resident"]
+    assert quick["free_resident"] + quick["unseen"] >= py["free_resident"]
     everybody = rows("--all")
     assert everybody[pid]["allocator"] is None and everybody[small]["allocator"] is None
     assert rows(pid, small)[small]["allocator"] == "glibc"

@@ -425,6 +425,31 @@ def test_batch(victim):
     assert len(answer.out.splitlines()) == 2 and answer.out.isascii()
 
 
+def test_fragmented_heap(start, terminal):
+    """Of thousands of free blocks a quick look counts the largest few hundred: it says so, and the rest follows."""
+    pid = start("bloat", "--count=300000", "--every=100", asleep=True).pid
+    glibc = next(x for x in judge.ctl("--json", "explain", pid).doc["layers"] if x["layer"] == "glibc")
+    free = glibc["free_resident"]
+    quick = next(d for d in judge.ctl("--json", "ps", "--min=100M").doc if d["pid"] == pid)
+    assert quick["free_at_least"] and quick["free_resident"] < free / 2
+    assert free <= quick["free_resident"] + quick["unseen"] <= quick["anon"] + (4 << 20)
+    assert re.search(rf"^ *{pid} .* >\S+MiB ", judge.ctl("ps", "--min=100M").out, re.M)
+    for args in ([pid], ["--deep", "--min=100M"], ["--sort=free", "--min=100M"]):
+        row = next(d for d in judge.ctl("--json", "ps", *args).doc if d["pid"] == pid)
+        assert row["free_resident"] == free and row["free_at_least"] is False and row["unseen"] == 0, args
+    for args in ([], ["--deep"]):
+        doc = judge.ctl("--json", "top", "-b", "-n", 1, "--min=100M", f"--filter={pid}", *args).doc
+        row = next(p for p in doc["processes"] if p["pid"] == pid)
+        assert row["free_resident"] == free and row["free_at_least"] is False and not row["parts"]["unseen"], args
+        assert row["parts"]["in_use"] < 20 << 20, args
+    t = terminal().run("--min=100M", f"--filter={pid}")
+    t.see(rf"^ *{pid} +\S+MiB +>?\d")
+    t.keys("l")
+    t.see(rf"^ *{pid} +\S+MiB +{free / (1 << 20):.1f}MiB ")
+    t.keys("q")
+    assert t.status() == 0
+
+
 def test_batch_json(victim, named):
     answer = judge.ctl("--json", "top", "-b", "-n", 2, "-d", "200ms", "--all")
     docs = [json.loads(line) for line in answer.out.splitlines()]
@@ -433,6 +458,7 @@ def test_batch_json(victim, named):
         one = next(p for p in doc["processes"] if p["pid"] == victim.pid)
         assert one["comm"] == "topvictim" and one["looked"] == "inside" and one["runtime"] == "cpython"
         assert one["free_resident"] == one["parts"]["free_resident"] > 5 << 20
+        assert isinstance(one["free_at_least"], bool) and isinstance(doc["free_at_least"], bool)
         assert sum(one["parts"].values()) == one["rss"]
         assert any(p["pid"] == named[0] for p in doc["processes"])
         assert doc["memory"]["total"] > doc["memory"]["available"] > 0
