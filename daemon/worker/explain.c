@@ -137,7 +137,7 @@ int explain_run(const struct worker_request *req, int fd)
 	explain_look(ex);
 	explain_sign(ex);
 	r = explain_forward(ex, fd);
-	reader_close(&ex->reader);
+	reader_end(&ex->reader);
 	subject_close(&ex->subject);
 	return r;
 }

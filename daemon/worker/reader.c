@@ -11,6 +11,7 @@
 #include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 
 #include "base/clock.h"
 #include "base/procfs.h"
@@ -24,6 +25,8 @@
 #include "worker/sandbox.h"
 
 #define READER_FDS 8192
+#define READER_END_NS 50000000ull /* a killed one takes a thousandth */
+#define READER_END_STEP_NS 200000
 
 /* ---- the reader's own side ---- */
 
@@ -268,7 +271,7 @@ static void reader_main(int fd, int piddir, const struct worker_request *request
 
 /* ---- the injector's side ---- */
 
-static int reader_fork(int piddir, const struct worker_request *req, struct purge_lists *lists, int *ret_fd)
+static int reader_fork(int piddir, const struct worker_request *req, struct purge_lists *lists, struct reader *ret)
 {
 	_cleanup_close_ int ours = -1, theirs = -1;
 	const pid_t injector = getpid();
@@ -287,7 +290,8 @@ static int reader_fork(int piddir, const struct worker_request *req, struct purg
 		reader_main(theirs, piddir, req, lists, injector);
 		_exit(1);
 	}
-	*ret_fd = TAKE_FD(ours);
+	ret->fd = TAKE_FD(ours);
+	ret->pid = pid;
 	return 0;
 }
 
@@ -300,7 +304,7 @@ int reader_start(int piddir, const struct worker_request *req, struct reader *re
 
 	if (lists == MAP_FAILED)
 		return -errno;
-	r = reader_fork(piddir, req, lists, &rd.fd);
+	r = reader_fork(piddir, req, lists, &rd);
 	if (r < 0)
 		reader_close(&rd);
 	else
@@ -314,6 +318,19 @@ void reader_close(struct reader *rd)
 	if (rd->lists)
 		(void)munmap((void *)(uintptr_t)rd->lists, sizeof(*rd->lists));
 	rd->lists = NULL;
+}
+
+void reader_end(struct reader *rd)
+{
+	const struct timespec step = { .tv_nsec = READER_END_STEP_NS };
+	const uint64_t until_ns = clock_ns() + READER_END_NS;
+
+	reader_close(rd);
+	if (rd->pid <= 0 || kill(rd->pid, SIGKILL) < 0)
+		return;
+	while (waitpid(rd->pid, NULL, WNOHANG) == 0 && clock_ns() < until_ns)
+		(void)nanosleep(&step, NULL);
+	rd->pid = 0;
 }
 
 static int reader_wait(int fd, uint64_t deadline_ns)

@@ -15,6 +15,7 @@
 
 struct reader {
 	int fd; /* closing it ends the reader, and so does our end */
+	pid_t pid; /* 0: there is none, or it has been reaped */
 	/*
 	 * Memory shared with the reader, which is not trusted and may write to it
 	 * at any moment: copy first, then look.
@@ -34,6 +35,12 @@ struct reader {
 int reader_start(int piddir, const struct worker_request *req, struct reader *ret) __must_check;
 
 void reader_close(struct reader *rd); /* accepts READER_NONE and closed ones */
+
+/*
+ * The same, and reaps it, so that what it cost is booked to whoever waits for us: nearly all that a look costs. One
+ * that can't be killed at once (asleep in the kernel) is left behind.
+ */
+void reader_end(struct reader *rd);
 
 /*
  * Asks and waits until @deadline_ns. 0; -ETIMEDOUT: the answer is dropped when

@@ -2,6 +2,7 @@
 """The worker by itself: wrong requests, and a pid that belongs to somebody else by now."""
 
 import os
+import subprocess
 import time
 
 import pytest
@@ -70,6 +71,7 @@ BAD = {
     "no remedy": {"remedies": 0},
     "unknown remedy": {"remedies": 1 << 20},
     "unknown flag": {"flags": 1 << 9},
+    "a whole glance that is none": {"flags": 1 << 8},
     "something reserved": {"reserved": 1},
     "no time": {"timeout_us": 0},
     "too much time": {"timeout_us": 1 << 62},
@@ -159,3 +161,24 @@ def test_no_file_descriptor_of_ours_reaches_far(start):
     finally:
         os.close(fd)
     v.finish()
+
+
+# Whoever is orphaned beneath it becomes its child.
+BOOKED = """
+import ctypes, os, subprocess, sys
+ctypes.CDLL(None).prctl(36, 1)
+subprocess.run(sys.argv[1:], check=True, stdout=subprocess.DEVNULL)
+try:
+    print("left behind:", os.waitpid(-1, 0))
+except ChildProcessError:
+    print("all reaped")
+"""
+
+
+@pytest.mark.parametrize("verb", ["ps", "explain"])
+def test_what_a_look_costs_is_booked(start, verb):
+    """The reader, which does the work, is reaped by the worker: or top's budget wouldn't know what looks cost."""
+    done = subprocess.run([judge.PYTHON, "-ISc", BOOKED, judge.CTL, verb,
+                           str(start("plain", asleep=True).pid)], check=True, timeout=60,
+                          stdout=subprocess.PIPE)
+    assert done.stdout == b"all reaped\n"
