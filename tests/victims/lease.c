@@ -45,7 +45,7 @@ static int wake_pipe[LEASE_SLEEPERS], wake_event;
 /* glibc 2.27 and later: a freed chunk's list head is in its arena, the first one 96 bytes into it. */
 static uint64_t main_arena(void)
 {
-	void *p = malloc(2000), *keep = malloc(24);
+	void *volatile p = malloc(2000), *volatile keep = malloc(24); /* clang would leave them out */
 	volatile uintptr_t freed = (uintptr_t)p;
 	uint64_t head;
 
