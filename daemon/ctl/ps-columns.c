@@ -146,7 +146,7 @@ const struct ps_column ps_columns[] = {
 	  PROC_COUNTERS,
 	  true,
 	  true },
-	{ { "ATLEAST", "free_at_least", 0, 0, "whether FREE is a lower bound", cell_at_least, 0 },
+	{ { "BOUND", "free_at_least", 0, 0, "whether FREE is a lower bound", cell_at_least, 0 },
 	  PROC_COUNTERS,
 	  true,
 	  true },

@@ -307,30 +307,7 @@ static void test_collect_room(void **state)
 	assert_int_equal(plan(f, &remedy_collect).queue.room, rooms[0]);
 }
 
-/* Where there is none, no thread may take its lock, whatever else is known of it. */
-static void test_no_python(void **state)
-{
-	struct target other = TARGET_CLOSED;
-	struct remedy_facts facts = { .target = &other };
-	struct cpu_regs regs = { .valid = 0 };
-	struct safepoint_verdict v = { .safe = true };
-	struct remedy_plan p = { .possible = 0 };
-
-	(void)state;
-	remedy_prove_python(&facts, &regs, &v);
-	assert_false(v.safe);
-	says(v.why, "no Python is in it");
-	v = (struct safepoint_verdict){ .safe = true, .unknown = true };
-	remedy_prove_queue(&facts, &regs, true, &v);
-	assert_false(v.safe || v.unknown);
-	says(v.why, "no Python is in it");
-	remedy_collect.plan(&facts, &p);
-	assert_false(p.possible);
-	says(p.reason, "no Python is in it");
-	free(facts.interpreter);
-}
-
-/* Nor where its queue isn't known: the lock itself is another thing. */
+/* Where its queue isn't known: the lock itself is another thing. */
 static void test_no_queue(void **state)
 {
 	struct fixture *f = *state;
@@ -499,7 +476,6 @@ int main(void)
 		TEST(test_collect_finalizing),
 		TEST(test_collect_kinds),
 		TEST(test_collect_room),
-		cmocka_unit_test(test_no_python),
 		TEST(test_no_queue),
 		TEST(test_trim),
 		TEST(test_purge),

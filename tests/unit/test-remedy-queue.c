@@ -17,6 +17,8 @@
 #include "base/clock.h"
 #include "inject/trace.h"
 #include "queue-victim.h"
+#include "remedy/collect.h"
+#include "remedy/python.h"
 
 #define ENOUGH_MS 20000
 #define SHORT_MS 120
@@ -369,6 +371,29 @@ static void test_no_place_is_safe(void **state)
 	victim_finish(&v);
 }
 
+/* Where there is none, no thread may take its lock, whatever else is known of it. */
+static void test_no_python(void **state)
+{
+	struct target other = TARGET_CLOSED;
+	struct remedy_facts facts = { .target = &other };
+	struct cpu_regs regs = { .valid = 0 };
+	struct safepoint_verdict v = { .safe = true };
+	struct remedy_plan p = { .possible = 0 };
+
+	(void)state;
+	remedy_prove_python(&facts, &regs, &v);
+	assert_false(v.safe);
+	assert_non_null(strstr(v.why, "no Python is in it"));
+	v = (struct safepoint_verdict){ .safe = true, .unknown = true };
+	remedy_prove_queue(&facts, &regs, true, &v);
+	assert_false(v.safe || v.unknown);
+	assert_non_null(strstr(v.why, "no Python is in it"));
+	remedy_collect.plan(&facts, &p);
+	assert_false(p.possible);
+	assert_non_null(strstr(p.reason, "no Python is in it"));
+	free(facts.interpreter);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -385,6 +410,7 @@ int main(void)
 		cmocka_unit_test(test_sleeps),
 		cmocka_unit_test(test_mutex),
 		cmocka_unit_test(test_no_place_is_safe),
+		cmocka_unit_test(test_no_python),
 	};
 
 	return trace_init() < 0 ? 1 : cmocka_run_group_tests(tests, NULL, NULL);
