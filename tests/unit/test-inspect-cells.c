@@ -96,6 +96,28 @@ static void test_grows_coarser(void **state)
 	assert_int_equal(live, 3000);
 }
 
+/* Two owners may lie at one address; of the one that isn't believed nothing is left, and all of the other. */
+static void test_dropped(void **state)
+{
+	(void)state;
+	for (int dropped = 0; dropped < 2; dropped++) {
+		_cleanup_(cells_done) struct cells c = { 0 };
+
+		assert_int_equal(cells_new(&c), 0);
+		for (uint64_t i = 0; i < 20; i++) {
+			cells_add(&c, CELLS_PYMALLOC, 0, BASE + i * PAGE, BASE + i * PAGE + 96, CELLS_IN_USE);
+			cells_add(&c, CELLS_GLIBC, 0, BASE + i * PAGE, BASE + i * PAGE + 32, CELLS_CACHED);
+		}
+		if (dropped)
+			cells_drop(&c, CELLS_PYMALLOC);
+		assert_int_equal(cells_finish(&c), 0);
+		check_order(&c);
+		assert_int_equal(c.n, dropped ? 20 : 40);
+		assert_int_equal(sum(&c, CELLS_CACHED), 20 * 32);
+		assert_int_equal(sum(&c, CELLS_IN_USE), dropped ? 0 : 20 * 96);
+	}
+}
+
 /* A forged table may say anything, and all of it twice. */
 static void test_nonsense_is_bounded(void **state)
 {
@@ -208,6 +230,23 @@ static void test_pool_with_one_block(void **state)
 	assert_int_equal(c.v[3].arena, 3);
 }
 
+/* What no pool can be says nothing. */
+static void test_impossible_pools(void **state)
+{
+	const struct cpython large = { .arena_size = 1 << 24, .pool_size = 1 << 20 };
+	_cleanup_(cells_done) struct cells c = { 0 };
+	const struct pymalloc_arena a = { .index = 3 };
+	struct pymalloc_pool p = pool_of(PYMALLOC_USED, 1, PYMALLOC_CLASSES);
+
+	(void)state;
+	assert_int_equal(cells_new(&c), 0);
+	pymalloc_cells_pool(&c, &py, &a, &p);
+	p = pool_of(PYMALLOC_FULL, 1, 3);
+	pymalloc_cells_pool(&c, &large, &a, &p);
+	assert_int_equal(cells_finish(&c), 0);
+	assert_int_equal(c.n, 0);
+}
+
 /* All of a pool is accounted for, whatever its class and state, and all of an arena with what is around its pools. */
 static void test_pools_add_up(void **state)
 {
@@ -245,9 +284,14 @@ static void test_pools_add_up(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_add_and_move),	    cmocka_unit_test(test_grows_coarser),
-		cmocka_unit_test(test_nonsense_is_bounded), cmocka_unit_test(test_free_chunk),
-		cmocka_unit_test(test_pool_with_one_block), cmocka_unit_test(test_pools_add_up),
+		cmocka_unit_test(test_add_and_move),
+		cmocka_unit_test(test_grows_coarser),
+		cmocka_unit_test(test_dropped),
+		cmocka_unit_test(test_impossible_pools),
+		cmocka_unit_test(test_nonsense_is_bounded),
+		cmocka_unit_test(test_free_chunk),
+		cmocka_unit_test(test_pool_with_one_block),
+		cmocka_unit_test(test_pools_add_up),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
