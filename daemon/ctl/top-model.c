@@ -307,7 +307,7 @@ static uint64_t hidden(const struct top_proc *t)
 {
 	const struct top_look *l = &t->look;
 
-	if (l->seen != TOP_SEEN_INSIDE || !t->p.rss)
+	if (l->seen != TOP_SEEN_INSIDE || !t->p.rss || has_changed(t))
 		return 0;
 	if (l->whole)
 		return t->visible ? MIN(l->left_out, t->parts[TOP_IN_USE] + t->parts[TOP_IDLE]) : 0;
@@ -320,7 +320,7 @@ static int count_turn(const struct top_look *l)
 	return !l->count_us ? 0 : !l->whole ? 1 : 2;
 }
 
-struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least)
+struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least, uint64_t quiet_us)
 {
 	struct top_proc *best = NULL;
 	uint64_t most = 0;
@@ -330,8 +330,8 @@ struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, ui
 		const uint64_t bytes = hidden(t);
 		const int turn = count_turn(&t->look), first = best ? count_turn(&best->look) : 3;
 
-		if (bytes < MAX(least, 1ull) || now_us < t->look.count_us || turn > first ||
-		    (turn == first && bytes <= most))
+		if (bytes < MAX(least, 1ull) || now_us < t->look.count_us || now_us - t->look.at_us < quiet_us ||
+		    turn > first || (turn == first && bytes <= most))
 			continue;
 		best = t;
 		most = bytes;
@@ -385,7 +385,8 @@ void top_model_take_look(struct top_proc *t, const struct top_look *look, bool w
 		l->left_out = look->inside.unseen;
 		return;
 	}
-	if (l->whole)
+	/* What holds no more, or couldn't be counted while it was another size. */
+	if (l->whole || has_changed(t))
 		count_us = MIN(count_us, now_us + COUNT_REST_US);
 	*l = *look;
 	l->left_out = look->inside.unseen;

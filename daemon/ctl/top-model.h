@@ -100,9 +100,10 @@ struct top_proc *top_model_due(const struct top_model *m, uint64_t now_us);
 
 /*
  * Whom to count, of those of which a glance has left out @least bytes or more: who could hide most first, and what
- * was counted long ago last. NULL when there is none.
+ * was counted long ago last. None that has changed since that glance, which is to be @quiet_us old: counting what is
+ * at work costs much and comes to nothing. NULL when there is none.
  */
-struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least);
+struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, uint64_t least, uint64_t quiet_us);
 
 /* Who has been asked for. */
 struct top_proc *top_model_wanted(const struct top_model *m);

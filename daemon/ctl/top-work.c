@@ -10,17 +10,19 @@
 #include "ctl/top.h"
 
 /*
- * Glances on our own account may take 0.2 % of a CPU, and 60 ms beforehand. What
- * somebody asked for is paid for too, but not refused. Counting what glances have
- * left out may take 0.3 %, from a purse of its own.
+ * Looks on our own account may take 0.3 % of a CPU, and 60 ms beforehand. What
+ * somebody asked for is paid for too, but not refused. While a glance is due it is
+ * for glances, else for counting what they have left out, which has a purse of its
+ * own, so that a costly count doesn't keep glances waiting.
  */
-#define BUDGET_PERMILLE 2
-#define COUNTS_PERMILLE 3
+#define BUDGET_PERMILLE 3
 #define BUDGET_MAX_US 60000
+#define BUDGET_KEEP_US 20000 /* stays for glances: two or three */
 #define DEBT_MAX_US 1000000 /* or who looked at a giant would see nothing else for long */
 #define COUNTS_DEBT_US 2000000 /* more than a count may take: each is paid for, and glances don't wait for that */
 #define COUNT_US 1000000ull /* of our own accord; whom somebody has asked for has more time */
 #define COUNT_ASKED_US 10000000ull
+#define QUIET_US 3000000ull /* longer than an interval: its size is known anew */
 #define MESSAGE_US 15000000ull
 #define GLANCES_US 200000
 
@@ -53,20 +55,24 @@ void top_say(struct top *t, enum style style, const char *fmt, ...)
 static void budget_fill(struct top *t, uint64_t now_us)
 {
 	const uint64_t passed = MIN(now_us - t->budget_at_us, 3600000000ull);
-	const int64_t earned = (int64_t)(passed * BUDGET_PERMILLE / 1000);
-	const int64_t more = (int64_t)(passed * COUNTS_PERMILLE / 1000);
+	const int64_t keep = top_model_due(&t->model, now_us) ? BUDGET_MAX_US : BUDGET_KEEP_US;
 
-	t->budget_us = t->budget_at_us ? MIN(t->budget_us + earned, (int64_t)BUDGET_MAX_US) : BUDGET_MAX_US;
-	t->counts_us = t->budget_at_us ? MIN(t->counts_us + more, (int64_t)BUDGET_MAX_US) : 0;
+	if (t->budget_at_us)
+		t->budget_us += (int64_t)(passed * BUDGET_PERMILLE / 1000);
+	else
+		t->budget_us = BUDGET_MAX_US;
+	if (t->budget_us > keep) {
+		t->counts_us = MIN(t->counts_us + t->budget_us - keep, (int64_t)BUDGET_MAX_US);
+		t->budget_us = keep;
+	}
 	/* What was too short to count isn't lost. */
 	if (!t->budget_at_us || passed * BUDGET_PERMILLE >= 1000)
 		t->budget_at_us = now_us;
 }
 
-/* How much has to be left out to be worth counting. */
-static uint64_t least(const struct top *t)
+static struct top_proc *hiding(const struct top *t, uint64_t now_us)
 {
-	return t->deep ? 1 : TOP_HIDDEN_MIN;
+	return top_model_hiding(&t->model, now_us, t->deep ? 1 : TOP_HIDDEN_MIN, t->unlimited ? 0 : QUIET_US);
 }
 
 static struct top_proc *queued(const struct top *t)
@@ -113,7 +119,7 @@ static void begin_look(struct top *t, uint64_t now_us)
 		begin(t, TOP_JOB_GLANCE, p);
 		return;
 	}
-	p = t->unlimited || t->counts_us > 0 ? top_model_hiding(&t->model, now_us, least(t)) : NULL;
+	p = t->unlimited || t->counts_us > 0 ? hiding(t, now_us) : NULL;
 	if (p)
 		begin_count(t, p);
 }
@@ -151,8 +157,7 @@ void top_work(struct top *t, uint64_t now_us)
 
 bool top_work_pending(const struct top *t, uint64_t now_us)
 {
-	return t->job->kind != TOP_JOB_NONE || top_model_due(&t->model, now_us) ||
-	       top_model_hiding(&t->model, now_us, least(t));
+	return t->job->kind != TOP_JOB_NONE || top_model_due(&t->model, now_us) || hiding(t, now_us);
 }
 
 /* ---------------------------------------------------------------- what came of it */

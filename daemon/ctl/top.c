@@ -100,8 +100,8 @@ const struct verb verb_top = {
 	.help = "Show live who could give memory back, look inside, give it back",
 	.details = "FREE is what the allocators of a process hold free in resident pages. It is looked up for\n"
 		   "processes with at least --min of anonymous memory, those on the screen first, the largest\n"
-		   "first, and again when they change, within 0.2 % of a CPU. With '>' it is a lower bound: what a\n"
-		   "quick look has left out is unseen, until it has been counted: within another 0.3 % those that\n"
+		   "first, and again when they change, within 0.3 % of a CPU. With '>' it is a lower bound: what a\n"
+		   "quick look has left out is unseen, until it has been counted, of the same 0.3 %: those that\n"
 		   "could hide most first, with key l at once, with --deep all of them. No process is stopped for\n"
 		   "that; only a trim does, which asks before. With --batch everybody is looked into before the\n"
 		   "first list, for 3 seconds at most (30 with --deep); with --json each list is one document on a\n"

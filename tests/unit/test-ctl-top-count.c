@@ -76,7 +76,7 @@ static void glance(struct top *t, size_t at, uint64_t free, uint64_t unseen, boo
 
 static pid_t hiding(const struct top *t, uint64_t now_us, uint64_t least)
 {
-	const struct top_proc *p = top_model_hiding(&t->model, now_us, least);
+	const struct top_proc *p = top_model_hiding(&t->model, now_us, least, 0);
 
 	return p ? p->p.pid : 0;
 }
@@ -95,6 +95,11 @@ static void test_who_is_counted_next(void **state)
 	glance(&t, 2, 5 * MIB, 2 * MIB, false, 2);
 	assert_true(t.model.total.at_least && top_proc_at_least(t.model.v[2]));
 	assert_int_equal(hiding(&t, 2, TOP_HIDDEN_MIN), 20);
+	assert_null(top_model_hiding(&t.model, 2, 1, 1));
+	/* It is growing: what a count would find holds no more. */
+	t.model.v[1]->p.rss += 50 * MIB;
+	assert_int_equal(hiding(&t, 2, TOP_HIDDEN_MIN), 10);
+	t.model.v[1]->p.rss -= 50 * MIB;
 	/* One that couldn't be counted keeps what is known, and lets others come first, then is left alone. */
 	top_model_take_look(t.model.v[1], &(struct top_look){ .seen = TOP_SEEN_NOTHING }, true, 3);
 	assert_true(t.model.v[1]->look.inside.unseen == 150 * MIB && !t.model.v[1]->look.whole);
@@ -231,23 +236,29 @@ static void test_purses(void **state)
 	glance(&t, 1, 5 * MIB, 150 * MIB, false, 1);
 	assert_int_equal(work(&t, second), TOP_JOB_GLANCE);
 	assert_int_equal(t.model.v[3]->look.seen, TOP_SEEN_DENIED);
-	/* It begins empty. */
+	/* What glances don't need is for counts, but not of what has just been seen. */
 	assert_int_equal(work(&t, second), TOP_JOB_NONE);
-	assert_true(top_work_pending(&t, second));
-	assert_int_equal(work(&t, 2 * second), TOP_JOB_COUNT);
+	assert_true(t.budget_us == 20000 && t.counts_us > 0 && !top_work_pending(&t, second));
+	assert_int_equal(work(&t, 5 * second), TOP_JOB_COUNT);
 	assert_true(t.model.v[1]->look.count_us && t.model.v[1]->look.inside.unseen == 150 * MIB);
 	t.counts_us = -100000;
-	assert_int_equal(work(&t, 3 * second), TOP_JOB_NONE);
-	assert_true(t.counts_us == -97000 && t.budget_us > 0);
+	assert_int_equal(work(&t, 6 * second), TOP_JOB_NONE);
+	assert_true(t.counts_us == -97000 && t.budget_us == 20000);
+	/* While one is due, it gets all of it. */
+	t.budget_us = -100000;
+	t.model.v[3]->look.seen = TOP_SEEN_NEVER;
+	assert_int_equal(work(&t, 7 * second), TOP_JOB_NONE);
+	assert_true(t.counts_us == -97000 && t.budget_us == -97000);
+	t.model.v[3]->look.seen = TOP_SEEN_DENIED;
 	t.model.v[2]->wanted = true;
 	before = t.counts_us;
-	assert_int_equal(work(&t, 3 * second), TOP_JOB_COUNT);
+	assert_int_equal(work(&t, 7 * second), TOP_JOB_COUNT);
 	assert_true(t.model.v[2]->look.count_us && !t.model.v[2]->wanted && !t.model.v[0]->look.count_us);
 	assert_true(t.counts_us == before - (int64_t)t.job->cpu_us);
 	t.deep = t.unlimited = true;
-	assert_int_equal(work(&t, 3 * second), TOP_JOB_COUNT);
+	assert_int_equal(work(&t, 7 * second), TOP_JOB_COUNT);
 	assert_true(t.model.v[0]->look.count_us != 0);
-	assert_false(top_work_pending(&t, 3 * second));
+	assert_false(top_work_pending(&t, 7 * second));
 	top_world_end(&t);
 }
 
