@@ -124,7 +124,8 @@ static int judge(struct manager *m, struct candidate *c, uint64_t now_us)
 	c->judged_us = now_us;
 	manager_screen(m, c, false, now_us, &d);
 	/* Looked at, and worth it: only its turn has not come. */
-	if (c->plan.wanted && now_us < c->plan.not_before_us && says_yes(&d)) {
+	if (c->plan.wanted && now_us < c->plan.not_before_us && says_yes(&d) &&
+	    !(d.moves_only && (c->plan.remedies & ~POLICY_MOVES))) {
 		c->wants_look = false;
 		return 0;
 	}

@@ -29,7 +29,7 @@ static void rest(const struct settings *s, const struct thresholds *limits, stru
 
 	/* A refusal since then has a time of its own. */
 	t->not_before_us = t->refusals ? MAX(until_us, t->not_before_us) : until_us;
-	t->moves_not_before_us = t->refusals ? MAX(until_us, t->moves_not_before_us) : until_us;
+	t->moves_not_before_us = t->moves_refused ? MAX(until_us, t->moves_not_before_us) : until_us;
 }
 
 static void in_vain(const struct settings *s, const struct thresholds *limits, struct track *process,
@@ -90,11 +90,11 @@ void policy_learn_look(const struct settings *s, struct track *process, struct t
 static void refused(const struct settings *s, const struct thresholds *limits, struct track *process, bool moves,
 		    uint64_t now_us)
 {
-	process->refusals++;
-	process->not_before_us = MAX(process->not_before_us,
-				     now_us + backoff(s, MIN(limits->cooldown_us, RETRY_US), process->refusals - 1));
-	if (moves)
-		process->moves_not_before_us = process->not_before_us;
+	uint32_t *n = moves ? &process->moves_refused : &process->refusals;
+	uint64_t *until_us = moves ? &process->moves_not_before_us : &process->not_before_us;
+
+	++*n;
+	*until_us = MAX(*until_us, now_us + backoff(s, MIN(limits->cooldown_us, RETRY_US), *n - 1));
 }
 
 /* Brought it less than half of what is worth it, or less than a quarter of what was promised? */
@@ -113,7 +113,10 @@ static void note_action(struct track *t, const struct outcome *what, uint64_t fr
 	t->rss_after = what->rss_after;
 	t->moved = what->moved;
 	t->actions++;
-	t->refusals = 0;
+	/* That memory could be moved doesn't make a call safe. */
+	t->moves_refused = 0;
+	if (!what->moves)
+		t->refusals = 0;
 }
 
 void policy_learn_action(const struct settings *s, const struct thresholds *limits, struct track *process,

@@ -147,9 +147,16 @@ static bool could_move(const struct question *q)
 {
 	const struct subject *p = q->p;
 
-	return q->urgent && (q->d->limits.remedies & POLICY_MOVES) &&
+	return q->urgent && (q->d->limits.remedies & POLICY_MOVES) && q->now_us >= q->process->moves_not_before_us &&
+	       (p->swap_room >= worth(p, &q->d->limits) || p->settled != POLICY_UNKNOWN) &&
 	       (p->still_us >= q->d->limits.settled_us ||
 		(p->idle != POLICY_UNKNOWN && p->idle >= worth(p, &q->d->limits)));
+}
+
+/* Is there anything but moving memory that may be done to it? */
+static bool may_call(const struct question *q)
+{
+	return q->d->limits.remedies & ~POLICY_MOVES;
 }
 
 /* A call in it was refused a moment ago; what stops no thread of it may be done all the same. */
@@ -157,19 +164,20 @@ static bool may_only_move(const struct question *q)
 {
 	const struct track *t = q->process;
 
-	return t->refusals && q->now_us < t->not_before_us && q->now_us >= t->moves_not_before_us && could_move(q);
+	return t->refusals && q->now_us < t->not_before_us && could_move(q);
 }
 
 /* What was done before says that it is left alone until then, and why. */
 static bool rests_until(const struct question *q, uint64_t until_us)
 {
 	const struct track *t = q->process;
+	const uint32_t refusals = may_call(q) ? t->refusals : t->moves_refused;
 	char ago[TIME_TEXT], left[TIME_TEXT];
 
 	format_time_us(until_us - q->now_us, left, sizeof(left));
-	if (t->refusals)
+	if (refusals)
 		answer(q, VERDICT_WAIT, REASON_BACKOFF, "an action on it was refused %" PRIu32 " times: again in %s",
-		       t->refusals, left);
+		       refusals, left);
 	else if (t->in_vain)
 		answer(q, VERDICT_WAIT, REASON_BACKOFF,
 		       "its memory came straight back, %" PRIu32 " times: left alone for another %s", t->in_vain, left);
@@ -183,10 +191,11 @@ static bool has_to_rest(const struct question *q)
 {
 	const struct track *t = q->process, *siblings = q->program;
 	/* Pressure changes neither that what came straight back would do so again, nor that it was unsafe. */
-	const bool failed = t->in_vain || t->refusals;
+	const bool failed = t->in_vain || t->refusals || t->moves_refused;
 	/* What was learned may be older than a rule, or of a restart, when not all was known that rules ask for. */
 	const uint64_t rested_us = t->acted_us ? t->acted_us + q->d->limits.cooldown_us : 0;
-	const uint64_t whole_us = MAX(may_only_move(q) ? t->moves_not_before_us : t->not_before_us, rested_us);
+	const uint64_t not_before_us = may_call(q) && !may_only_move(q) ? t->not_before_us : t->moves_not_before_us;
+	const uint64_t whole_us = MAX(not_before_us, rested_us);
 	const uint64_t until_us = failed ? whole_us : due(q, t->acted_us, whole_us);
 	char left[TIME_TEXT];
 
@@ -251,6 +260,7 @@ void policy_screen(const struct settings *s, const struct subject *p, const stru
 {
 	const struct question q = question(s, p, process, program, urgency, now_us, ret);
 
+	ret->moves_only = may_only_move(&q);
 	if (!is_no_candidate(&q) && !was_looked_at(&q))
 		(void)answer(&q, VERDICT_LOOK, REASON_NONE, "large and idle: worth a look");
 }
@@ -388,7 +398,8 @@ static bool move(const struct question *q, const struct prospect *found)
 	char size[SIZE_TEXT], shown[128];
 	uint64_t bytes = 0;
 
-	if (!moves)
+	/* Refused, or done, a moment ago: a refused call says nothing of that, and the other way round. */
+	if (!moves || q->now_us < q->process->moves_not_before_us)
 		return false;
 	if (q->urgent && (moves & POLICY_PAGEOUT))
 		bytes = may_page_out(q, found, &why);

@@ -63,7 +63,7 @@ struct prospect {
  */
 struct track {
 	uint64_t looked_us, acted_us; /* the last ones; 0: never */
-	uint64_t not_before_us; /* when the next action may be */
+	uint64_t not_before_us; /* when the next call may be */
 	uint64_t moves_not_before_us; /* the same for memory that is moved, of which a refused injection says nothing */
 	uint64_t predicted, freed; /* bytes of the last action */
 	uint64_t rss_after; /* bytes, of the last action */
@@ -71,7 +71,8 @@ struct track {
 	uint32_t in_vain; /* in a row: actions whose memory came straight back, or that brought nothing */
 	uint64_t moved; /* bytes that the last action moved to swap */
 	uint32_t refaults; /* in a row: actions whose memory was wanted back from swap */
-	uint32_t refusals; /* in a row: the worker found it unsafe, or failed */
+	uint32_t refusals; /* in a row, of calls: the worker found it unsafe, or failed */
+	uint32_t moves_refused; /* in a row, the same of POLICY_MOVES alone */
 	bool settled; /* whether the last action was in vain is known */
 	bool overran; /* the last action stopped it for longer than it should */
 	uint64_t look_predicted; /* bytes that the last look promised */
@@ -104,6 +105,7 @@ struct decision {
 	 * that the worker leaves out what no longer pays; but not when collect is among them, which it would leave out.
 	 */
 	uint32_t remedies;
+	bool moves_only; /* a call in it was refused a moment ago: what has been planned of them is off */
 	bool by_ages; /* of cold and pageout: only what the module knows to be idle; else all, since nobody is awake */
 	uint64_t predicted; /* bytes in all, or POLICY_UNKNOWN; what is moved counts, what is cold doesn't */
 	uint64_t not_before_us; /* of WAIT */

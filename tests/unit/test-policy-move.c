@@ -211,6 +211,7 @@ static void paged_out(struct world *w, uint64_t moved)
 {
 	const struct outcome what = {
 		.acted = true,
+		.moves = true,
 		.predicted = moved,
 		.freed = (int64_t)moved,
 		.moved = moved,
@@ -266,7 +267,7 @@ static void test_refaults(void **state)
 /* That nothing comes of it at once isn't in vain; and faults of others' doing aren't its harm. */
 static void test_learn_cold(void **state)
 {
-	const struct outcome cold = { .acted = true, .cold = true, .rss_after = 100 * MIB };
+	const struct outcome cold = { .acted = true, .moves = true, .cold = true, .rss_after = 100 * MIB };
 	struct world w;
 
 	(void)state;
@@ -299,7 +300,15 @@ static void test_refused(void **state)
 	w.now += SEC;
 	world_screen(&w);
 	assert_int_equal(w.d.verdict, VERDICT_LOOK);
+	/* Whoever had planned a call before that. */
+	assert_true(w.d.moves_only);
 	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout: 300.0MiB would be moved to swap");
+	/* Where there is no room, there is nothing to look for either. */
+	w.p.swap_room = 0;
+	world_screen(&w);
+	assert_int_equal(w.d.verdict, VERDICT_WAIT);
+	assert_false(w.d.moves_only);
+	w.p.swap_room = 1000 * MIB;
 	/* The call has to wait, whatever it promises, and whatever there is to be moved. */
 	w.found.v[0].predicted = 100 * MIB;
 	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout: 300.0MiB would be moved to swap");
@@ -313,20 +322,61 @@ static void test_refused(void **state)
 	/* What was refused itself isn't asked for again at once. */
 	was_refused(&w, true);
 	w.now += SEC;
-	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 2 times");
-	assert_int_equal(w.d.not_before_us, w.process.moves_not_before_us);
-	/* After its time both may be tried; a refused call then says nothing of the other again. */
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times");
+	/* And says nothing of calls. */
 	w.now = w.process.not_before_us;
+	assert_true(w.now < w.process.moves_not_before_us);
 	acts(&w, POLICY_TRIM, 100 * MIB, "trim: 100.0MiB would come back");
-	was_refused(&w, false);
+	w.found.v[0].predicted = 1 * MIB;
+	leaves(&w, "1.0MiB would come back");
+	w.now = w.process.moves_not_before_us;
+	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout");
+	world_done(&w);
+}
+
+/* One that can never be called isn't called more often since its memory can be moved. */
+static void test_refused_again_and_again(void **state)
+{
+	struct world w;
+	uint64_t until;
+
+	(void)state;
+	init(&w, "trim pageout");
+	for (int i = 0; i < 9; i++) {
+		w.now = MAX(w.now, w.process.not_before_us);
+		was_refused(&w, false);
+	}
+	until = w.process.not_before_us;
+	assert_int_equal(until, w.now + (MIN_US << 8));
+	w.now += MIN_US;
 	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout");
 	paged_out(&w, 200 * MIB);
-	assert_int_equal(rests_us(&w), w.s.defaults.cooldown_us);
+	assert_int_equal(w.process.refusals, 9);
+	assert_int_equal(w.process.not_before_us, until);
+	/* A cooldown holds for both. */
+	assert_int_equal(w.process.moves_not_before_us, w.now + w.s.defaults.cooldown_us);
 	w.now += SEC;
-	decided(&w, VERDICT_WAIT, 0, 0, "acted on");
-	/* A cooldown holds for both, also when a call is refused in it. */
-	was_refused(&w, false);
-	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times");
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 9 times");
+	world_done(&w);
+}
+
+/* Where nothing but that is allowed, it backs off as calls do. */
+static void test_refused_alone(void **state)
+{
+	struct world w;
+
+	(void)state;
+	init(&w, "pageout");
+	for (int i = 0; i < 3; i++) {
+		was_refused(&w, true);
+		w.now += SEC;
+		decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused");
+		assert_int_equal(w.d.not_before_us, w.now - SEC + (MIN_US << i));
+		w.now = w.d.not_before_us;
+		acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout");
+	}
+	paged_out(&w, 200 * MIB);
+	assert_int_equal(w.process.moves_refused, 0);
 	world_done(&w);
 }
 
@@ -358,10 +408,13 @@ static void test_budget(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_default), cmocka_unit_test(test_pageout),	 cmocka_unit_test(test_alone),
-		cmocka_unit_test(test_room),	cmocka_unit_test(test_ages),	 cmocka_unit_test(test_cold),
-		cmocka_unit_test(test_bounds),	cmocka_unit_test(test_refaults), cmocka_unit_test(test_learn_cold),
-		cmocka_unit_test(test_budget),	cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_default),	      cmocka_unit_test(test_pageout),
+		cmocka_unit_test(test_alone),	      cmocka_unit_test(test_room),
+		cmocka_unit_test(test_ages),	      cmocka_unit_test(test_cold),
+		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_refaults),
+		cmocka_unit_test(test_learn_cold),    cmocka_unit_test(test_budget),
+		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_refused_again_and_again),
+		cmocka_unit_test(test_refused_alone),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
