@@ -28,13 +28,14 @@ struct glances {
 	int error; /* of starting a worker: nobody goes on then */
 };
 
-static void take_facts(const struct explain_head *h, struct glance *ret)
+static void take_facts(const struct explain_head *h, bool whole, struct glance *ret)
 {
 	struct top_inside in;
 
 	if (h->outcome != WORKER_NOTHING)
 		return;
 	top_inside_fill(h, &in);
+	in.whole = whole;
 	/* Counting is what failed: what a glance has told still holds. */
 	if (ret->inside.known && (!in.known || in.unseen > ret->inside.unseen))
 		return;
@@ -67,7 +68,7 @@ static int glance_one(const struct glances *g, struct glance *ret)
 	int r = worker_client_explain(g->path, &req, -1, &answer);
 
 	if (r == 0)
-		take_facts(&answer.head, ret);
+		take_facts(&answer.head, g->whole, ret);
 	return r;
 }
 

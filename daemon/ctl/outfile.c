@@ -173,5 +173,6 @@ void outfile_explain(const char *path, int error, char *why, size_t size)
 		    outfile_is_stdout(path) ? "standard output" : escape_text(path, shown, sizeof(shown)),
 		    error == -EEXIST ? "something is there that isn't a regular file, and is left alone: "
 				       "name another file" :
+		    error == -EIO    ? "not all of it could be written" :
 				       strerror(-error));
 }

@@ -147,7 +147,7 @@ static void layer_cure(const struct explanation *e, enum account_kind kind, stru
 	else if (!purge || !purge->possible)
 		text_format(l->cure, sizeof(l->cure), "It can't be given back from outside now: %s.",
 			    purge ? purge->reason : "that isn't known here");
-	else if (picture_offer(e) < MIB)
+	else if (purge->predicted != EXPLAIN_UNKNOWN && picture_offer(e) < MIB)
 		text_format(l->cure, sizeof(l->cure), "Nothing to do now: no remedy promises more of it. %s",
 			    kind == ACCOUNT_PYMALLOC ?
 				    "Of each empty pool the first page stays, where Python keeps its "
@@ -243,7 +243,9 @@ uint64_t picture_offer(const struct explanation *e)
 	for (uint32_t i = 0; explanation_looked(e) && i < h->nremedies; i++) {
 		const struct explain_remedy *r = &h->remedies[i];
 
-		if (r->possible && r->predicted != EXPLAIN_UNKNOWN)
+		/* What is moved to swap isn't given back, and no trim does it by itself. */
+		if (r->possible && r->predicted != EXPLAIN_UNKNOWN &&
+		    !(r->remedy & (WORKER_REMEDY_COLD | WORKER_REMEDY_PAGEOUT)))
 			best = MAX(best, r->predicted + MIN(known(r->deep), UINT64_MAX - r->predicted));
 	}
 	return best;

@@ -210,7 +210,7 @@ static void take_look(struct ps_row *row, const struct glance *g)
 	top_split(&row->proc, &g->inside, parts);
 	row->free_resident = g->inside.free;
 	row->unseen = parts[TOP_UNSEEN];
-	row->at_least = g->inside.unseen;
+	row->at_least = row->unseen;
 }
 
 /* What can't be told stays unknown: it is no failure of ps. */
@@ -218,7 +218,7 @@ static int ps_look_inside(const struct ctl *ctl, struct ps *ps)
 {
 	_cleanup_free_ struct glance *v = calloc(ps->rows.n + 1, sizeof(*v));
 	_cleanup_free_ size_t *at = calloc(ps->rows.n + 1, sizeof(*at));
-	const uint64_t began_ns = clock_ns();
+	const uint64_t until_ns = clock_ns() + (ps->count && !ps->count_min ? PS_DEEP_NS : PS_INSIDE_NS);
 	size_t n = 0, late = 0;
 	char why[256];
 
@@ -235,12 +235,11 @@ static int ps_look_inside(const struct ctl *ctl, struct ps *ps)
 		v[n].anon = p->anon;
 		at[n++] = i;
 	}
-	if (n && glance_all(v, n, began_ns + PS_INSIDE_NS, &late, why, sizeof(why)) < 0) {
+	if (n && glance_all(v, n, until_ns, &late, why, sizeof(why)) < 0) {
 		ctl_diag("ps: ALLOCATOR, RUNTIME and FREE are unknown: %s", why);
 		return 0;
 	}
-	if (ps->count && glance_count(v, n, ps->count_min, began_ns + (ps->count_min ? PS_INSIDE_NS : PS_DEEP_NS), why,
-				      sizeof(why)) < 0)
+	if (ps->count && glance_count(v, n, ps->count_min, until_ns, why, sizeof(why)) < 0)
 		ctl_diag("ps: FREE isn't counted: %s", why);
 	for (size_t i = 0; i < n; i++)
 		take_look(&ps->rows.v[at[i]], &v[i]);

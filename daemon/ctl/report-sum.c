@@ -307,11 +307,11 @@ void report_verdict(const struct report_target *t, char *ret, size_t size)
 	uint64_t free_last = 0;
 	double rss, v;
 	enum report_layer most;
+	const bool told = report_row_growth(&t->rss, length_us, &rss);
 
 	for (enum report_layer i = 0; i < REPORT_LAYERS; i++)
 		free_last += is_free(i) ? t->layers[i].last : 0;
-	if (report_row_growth(&t->rss, length_us, &rss) &&
-	    rss * ((double)length_us / HOUR_US) > (double)MAX(MIB, t->rss.first / 20)) {
+	if (told && rss * ((double)length_us / HOUR_US) > (double)MAX(MIB, t->rss.first / 20)) {
 		most = fastest(t, length_us, &v);
 		text_format(ret, size, "It grows by %s an hour", report_growth(rss, grown, sizeof(grown)) + 1);
 		if (v > 0)
@@ -323,11 +323,11 @@ void report_verdict(const struct report_target *t, char *ret, size_t size)
 			text_append(ret, size, "; nobody could look where.");
 		verdict_offer(t, ret, size);
 	} else if (free_last >= MIB && free_last >= t->rss.last / 10) {
-		text_format(ret, size, "It doesn't grow; %s of it are free, and still held.",
+		text_format(ret, size, "%s%s of it are free, and still held.", told ? "It doesn't grow; " : "",
 			    format_size(free_last, held, sizeof(held)));
 		verdict_offer(t, ret, size);
 	} else {
-		text_format(ret, size, "It doesn't grow%s.",
-			    t->looks ? ", and holds hardly anything for nothing" : "; nobody could look inside");
+		text_format(ret, size, "%s%s.", told ? "It doesn't grow" : "Too short to tell whether it grows",
+			    t->looks ? "; it holds hardly anything for nothing" : "; nobody could look inside");
 	}
 }

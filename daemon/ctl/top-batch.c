@@ -91,7 +91,10 @@ static void json_process(struct json *j, const struct top_line *l)
 	json_size(j, "swap", l->figures.swap);
 	json_size(j, "idle", l->figures.idle);
 	json_size(j, "free_resident", l->figures.free);
-	json_bool(j, "free_at_least", l->figures.at_least);
+	if (l->figures.free == PROC_UNKNOWN)
+		json_null(j, "free_at_least");
+	else
+		json_bool(j, "free_at_least", l->figures.at_least);
 	json_parts(j, t->parts);
 	json_text(j, "allocator", t->look.allocator);
 	json_text(j, "runtime", t->look.runtime);

@@ -110,6 +110,7 @@ static void run_glance(struct top_job *j)
 	l->allocator = explain_allocator_name(a.head.allocator);
 	l->runtime = explain_runtime_name(a.head.runtime);
 	top_inside_fill(&a.head, &l->inside);
+	l->inside.whole = whole;
 	if (!l->inside.known)
 		text_format(l->why, sizeof(l->why), "%s", a.head.glibc.why);
 	l->seen = TOP_SEEN_INSIDE;

@@ -289,7 +289,7 @@ static void do_trim(struct top *t, int key)
 
 static void do_cancel(struct top *t, int key)
 {
-	size_t n = 0;
+	size_t n = t->job->kind == TOP_JOB_COUNT || t->job->kind == TOP_JOB_EXPLAIN;
 
 	(void)key;
 	for (size_t i = 0; i < t->model.n; i++) {

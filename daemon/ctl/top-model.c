@@ -341,7 +341,7 @@ struct top_proc *top_model_hiding(const struct top_model *m, uint64_t now_us, ui
 
 bool top_proc_at_least(const struct top_proc *t)
 {
-	return t->look.inside.known && t->look.inside.unseen;
+	return t->look.inside.known && t->parts[TOP_UNSEEN];
 }
 
 /* A glance tells a lower bound, and where there may be more. */

@@ -86,7 +86,8 @@ void top_split(const struct proc *p, const struct top_inside *in, uint64_t parts
 	if (in->known) {
 		parts[TOP_FREE] = take(&left, in->free);
 		parts[TOP_CACHED] = take(&left, in->cached);
-		unseen = MIN(in->unseen, left);
+		unseen = in->whole ? in->unseen - MIN(in->unseen, known(p->swap)) : in->unseen;
+		unseen = MIN(unseen, left);
 		both = unseen + MIN(in->in_use, left);
 		/* Neither knows what of it is resident: where there is less than both, each has its share. */
 		parts[TOP_UNSEEN] = take(&left, both > left ? scale(unseen, both, left) : unseen);

@@ -28,6 +28,7 @@ struct top_inside {
 	bool known;
 	uint64_t in_use, cached, free;
 	uint64_t unseen; /* not counted, and as much more may be free: then free is a lower bound */
+	bool whole; /* of a look that left nothing out for being quick: what is in swap is unseen, too */
 };
 
 /* What the head of an answer says; @ret->known is false when no allocator in it could be read. */

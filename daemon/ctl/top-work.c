@@ -172,6 +172,7 @@ static void look_from_explanation(struct top *t, struct top_proc *p, const struc
 	look.allocator = explain_allocator_name(e->answer.head.allocator);
 	look.runtime = explain_runtime_name(e->answer.head.runtime);
 	top_inside_fill(&e->answer.head, &look.inside);
+	look.inside.whole = true;
 	top_model_take_look(p, &look, true, now_us);
 	p->look.rss = e->proc.rss;
 	top_model_recount(&t->model);

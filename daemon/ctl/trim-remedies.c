@@ -31,6 +31,10 @@ static int explain_unknown(const char *name, size_t len, char *why, size_t size)
 	for (size_t i = 0; i < ARRAY_SIZE(remedies); i++)
 		names[i] = remedies[i].name;
 	snprintf(word, sizeof(word), "%.*s", (int)MIN(len, sizeof(word)), name);
+	if (!strcmp(word, "auto")) {
+		snprintf(why, size, "'auto' is no part of a list: it chooses among all of them");
+		return -EINVAL;
+	}
 	near = suggest(word, names, ARRAY_SIZE(names));
 	escape_text(word, shown, sizeof(shown));
 	if (near)
@@ -65,9 +69,7 @@ int trim_remedies_parse(const char *list, uint32_t *ret, char *why, size_t why_s
 
 const char *trim_remedies_word(size_t i)
 {
-	if (!i)
-		return "auto";
-	return i - 1 < ARRAY_SIZE(remedies) ? remedies[i - 1].name : NULL;
+	return i < ARRAY_SIZE(remedies) ? remedies[i].name : NULL;
 }
 
 const char *trim_remedy_name(uint32_t bit)

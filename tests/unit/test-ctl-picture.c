@@ -105,6 +105,14 @@ static void test_parts(void **state)
 	assert_non_null(strstr(p.layers[0].cure, "reclaimctl trim 4711"));
 	/* After a trim: free pages are left, and nobody promises any of them. */
 	e.answer.head.remedies[0].predicted = 0;
+	/* To move memory isn't to give it back. */
+	e.answer.head.remedies[1] = (struct explain_remedy){
+		.remedy = WORKER_REMEDY_PAGEOUT,
+		.possible = 1,
+		.predicted = 2048 * MIB,
+		.deep = EXPLAIN_UNKNOWN,
+	};
+	e.answer.head.nremedies = 2;
 	picture_fill(&e, "x", &p);
 	assert_string_equal(p.offer, "");
 	assert_non_null(strstr(p.layers[0].cure, "Nothing to do now: no remedy promises more of it."));

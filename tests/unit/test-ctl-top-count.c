@@ -81,6 +81,23 @@ static pid_t hiding(const struct top *t, uint64_t now_us, uint64_t least)
 	return p ? p->p.pid : 0;
 }
 
+/* What is in swap can't be counted, nor is it resident: no lower bound of what is. */
+static void test_swapped_out(void **state)
+{
+	const struct proc p = { .rss = 500, .anon = 500, .swap = 1000, .idle = PROC_UNKNOWN };
+	struct explain_head h = head_of(480, 1000);
+	uint64_t parts[TOP_PARTS];
+	struct top_inside in;
+
+	(void)state;
+	top_inside_fill(&h, &in);
+	top_split(&p, &in, parts);
+	assert_true(parts[TOP_UNSEEN] > 0);
+	in.whole = true;
+	top_split(&p, &in, parts);
+	assert_true(!parts[TOP_UNSEEN] && parts[TOP_IN_USE] == 480 && parts[TOP_FREE] == 20);
+}
+
 static void test_who_is_counted_next(void **state)
 {
 	const uint64_t minute = 60000000;
@@ -293,6 +310,7 @@ int main(void)
 {
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_unseen),
+		cmocka_unit_test(test_swapped_out),
 		cmocka_unit_test(test_who_is_counted_next),
 		cmocka_unit_test(test_counted_stays),
 		cmocka_unit_test(test_sums_of_bounds),
