@@ -180,6 +180,8 @@ static void add_process(struct tree *t, size_t i, int depth)
 	struct top_line *line = add_line(t->v, depth);
 
 	line->proc = t->procs[i];
+	line->pid = line->proc->p.pid;
+	line->start_time = line->proc->p.start_time;
 	line->member_of = t->member_of ? t->member_of[i] : 0;
 	top_figures_of(line->proc, &line->figures);
 }

@@ -153,8 +153,8 @@ static int remember(struct top_view *v)
 	}
 	free(v->key);
 	v->key = key;
-	v->pid = line && line->proc ? line->proc->p.pid : 0;
-	v->start_time = line && line->proc ? line->proc->p.start_time : 0;
+	v->pid = line ? line->pid : 0;
+	v->start_time = line ? line->start_time : 0;
 	return 0;
 }
 

@@ -49,7 +49,9 @@ struct top_group {
 struct top_line {
 	int depth;
 	const struct top_group *group; /* NULL: a process */
-	struct top_proc *proc;
+	struct top_proc *proc; /* of the model as it was when the lines were made: it may have gone since */
+	pid_t pid; /* its identity */
+	uint64_t start_time;
 	size_t member_of; /* of a process: place of its group + 1 */
 	struct top_figures figures;
 };

@@ -239,6 +239,25 @@ static void test_cursor_stays_on_its_process(void **state)
 	top_world_end(&t);
 }
 
+/* The model has let go of it before the lines are made anew: that must not be asked who it was. */
+static void test_cursor_on_one_that_has_gone(void **state)
+{
+	struct top t;
+
+	(void)state;
+	top_world_begin(&t, seeds, ARRAY_SIZE(seeds));
+	top_view_go(&t.view, 1);
+	assert_int_equal(top_view_line(&t.view)->proc->p.pid, 30);
+	proc_done(&t.model.v[2]->p);
+	free(t.model.v[2]);
+	memmove(&t.model.v[2], &t.model.v[3], (--t.model.n - 2) * sizeof(*t.model.v));
+	build(&t);
+	assert_int_equal(t.view.pid, 30);
+	ORDER(&t.view, 20, 10, 40);
+	assert_int_equal(t.view.cursor, 1);
+	top_world_end(&t);
+}
+
 static void test_who_is_looked_into_next(void **state)
 {
 	const uint64_t minute = 60000000;
@@ -358,6 +377,7 @@ int main(void)
 		cmocka_unit_test(test_groups),
 		cmocka_unit_test(test_fold),
 		cmocka_unit_test(test_cursor_stays_on_its_process),
+		cmocka_unit_test(test_cursor_on_one_that_has_gone),
 		cmocka_unit_test(test_who_is_looked_into_next),
 		cmocka_unit_test(test_real_processes),
 		cmocka_unit_test(test_machine),
