@@ -58,9 +58,9 @@ def recorder(tmp_path):
             return p["samples"][-1] if p and p["samples"] else {"layers": None, "offer": None}
 
         def looked(self):
-            """The layers of the newest look: not each sample has one."""
+            """The newest sample with a look: not each has one."""
             p = self.process_of() if self.file.exists() else None
-            return next((s["layers"] for s in reversed(p["samples"]) if s["layers"]), None) if p else None
+            return next((s for s in reversed(p["samples"]) if s["layers"]), None) if p else None
 
         def events(self):
             return [e["event"] for e in self.process_of()["events"]]
@@ -122,17 +122,18 @@ def test_returned(recorder, python):  # noqa: F811
     """A trim by hand: what was free and held is gone, and it is known that it was that."""
     pid = python(PINNED)
     rec = recorder(pid, "--mark=1M")
-    before = rec.looked()["cpython-free"]
+    before = rec.looked()
     trimmed = judge.ctl("--json", "trim", pid, "--timeout=60s")
     assert trimmed.rc == 0 and trimmed.doc[0]["freed"] > 4 * MIB, trimmed
     rec.wait_event("returned")
     # A look that came in the middle of it has seen the half of it.
-    judge.wait_for("a look behind it", 30, lambda: rec.looked()["cpython-free"] < before - 4 * MIB)
+    judge.wait_for("a look behind it", 30, lambda: rec.looked()["layers"]["cpython-free"] <
+                   before["layers"]["cpython-free"] - 4 * MIB)
     rc, doc, err = rec.stop()
     assert rc == 0 and err == ""
     target, = report(rec.file).doc["processes"]
     after = [s for s in target["samples"] if s["layers"]][-1]
-    assert before - after["layers"]["cpython-free"] > 4 * MIB
+    assert before["layers"]["cpython-free"] - after["layers"]["cpython-free"] > 4 * MIB
     assert before["offer"] > after["offer"] + 4 * MIB
     assert -sum(e["bytes"] for e in target["events"] if e["event"] == "returned") > 3 * MIB
     assert doc["looks"] == target["looked"] and doc["size"] == rec.file.stat().st_size
