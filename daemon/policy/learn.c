@@ -29,7 +29,7 @@ static void rest(const struct settings *s, const struct thresholds *limits, stru
 
 	/* A refusal since then has a time of its own. */
 	t->not_before_us = t->refusals ? MAX(until_us, t->not_before_us) : until_us;
-	t->moves_not_before_us = t->moves_refused ? MAX(until_us, t->moves_not_before_us) : until_us;
+	t->rest_until_us = until_us;
 }
 
 static void in_vain(const struct settings *s, const struct thresholds *limits, struct track *process,

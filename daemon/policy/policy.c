@@ -187,6 +187,16 @@ static bool rests_until(const struct question *q, uint64_t until_us)
 	return wait_until(q, until_us);
 }
 
+/* When something may be done again, by what was done or refused before. */
+static uint64_t not_before(const struct question *q)
+{
+	const struct track *t = q->process;
+
+	if (may_only_move(q))
+		return t->rest_until_us;
+	return may_call(q) ? t->not_before_us : MAX(t->rest_until_us, t->moves_not_before_us);
+}
+
 static bool has_to_rest(const struct question *q)
 {
 	const struct track *t = q->process, *siblings = q->program;
@@ -194,8 +204,7 @@ static bool has_to_rest(const struct question *q)
 	const bool failed = t->in_vain || t->refusals || t->moves_refused;
 	/* What was learned may be older than a rule, or of a restart, when not all was known that rules ask for. */
 	const uint64_t rested_us = t->acted_us ? t->acted_us + q->d->limits.cooldown_us : 0;
-	const uint64_t not_before_us = may_call(q) && !may_only_move(q) ? t->not_before_us : t->moves_not_before_us;
-	const uint64_t whole_us = MAX(not_before_us, rested_us);
+	const uint64_t whole_us = MAX(not_before(q), rested_us);
 	const uint64_t until_us = failed ? whole_us : due(q, t->acted_us, whole_us);
 	char left[TIME_TEXT];
 
@@ -398,7 +407,7 @@ static bool move(const struct question *q, const struct prospect *found)
 	char size[SIZE_TEXT], shown[128];
 	uint64_t bytes = 0;
 
-	/* Refused, or done, a moment ago: a refused call says nothing of that, and the other way round. */
+	/* That was refused a moment ago: what may be called says nothing of it, and the other way round. */
 	if (!moves || q->now_us < q->process->moves_not_before_us)
 		return false;
 	if (q->urgent && (moves & POLICY_PAGEOUT))

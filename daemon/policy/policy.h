@@ -64,7 +64,8 @@ struct prospect {
 struct track {
 	uint64_t looked_us, acted_us; /* the last ones; 0: never */
 	uint64_t not_before_us; /* when the next call may be */
-	uint64_t moves_not_before_us; /* the same for memory that is moved, of which a refused injection says nothing */
+	uint64_t rest_until_us; /* the same, but for refused calls, which say nothing of memory that is moved */
+	uint64_t moves_not_before_us; /* what a refusal to move it says of that */
 	uint64_t predicted, freed; /* bytes of the last action */
 	uint64_t rss_after; /* bytes, of the last action */
 	uint32_t actions; /* in all */

@@ -353,8 +353,8 @@ static void test_refused_again_and_again(void **state)
 	paged_out(&w, 200 * MIB);
 	assert_int_equal(w.process.refusals, 9);
 	assert_int_equal(w.process.not_before_us, until);
-	/* A cooldown holds for both. */
-	assert_int_equal(w.process.moves_not_before_us, w.now + w.s.defaults.cooldown_us);
+	/* A cooldown holds for both; it isn't halved where calls are refused. */
+	assert_int_equal(w.process.rest_until_us, w.now + w.s.defaults.cooldown_us);
 	w.now += SEC;
 	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 9 times");
 	world_done(&w);
@@ -377,6 +377,21 @@ static void test_refused_alone(void **state)
 	}
 	paged_out(&w, 200 * MIB);
 	assert_int_equal(w.process.moves_refused, 0);
+	world_done(&w);
+}
+
+/* What was trimmed a while ago may be moved when its cooldown, which pressure halves, is over. */
+static void test_moved_after_a_trim(void **state)
+{
+	struct world w;
+
+	(void)state;
+	init(&w, "trim pageout");
+	world_act(&w, 100 * MIB, 400 * MIB);
+	w.now += w.s.defaults.cooldown_us / 2 - SEC;
+	decided(&w, VERDICT_WAIT, 0, 0, "acted on");
+	w.now += SEC;
+	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout");
 	world_done(&w);
 }
 
@@ -414,7 +429,7 @@ int main(void)
 		cmocka_unit_test(test_bounds),	      cmocka_unit_test(test_refaults),
 		cmocka_unit_test(test_learn_cold),    cmocka_unit_test(test_budget),
 		cmocka_unit_test(test_refused),	      cmocka_unit_test(test_refused_again_and_again),
-		cmocka_unit_test(test_refused_alone),
+		cmocka_unit_test(test_refused_alone), cmocka_unit_test(test_moved_after_a_trim),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
