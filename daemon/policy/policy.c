@@ -142,13 +142,12 @@ static uint64_t due(const struct question *q, uint64_t from_us, uint64_t until_u
 	return q->urgent && until_us > from_us ? from_us + (until_us - from_us) / 2 : until_us;
 }
 
-/* Memory is short, and there may be some that could be moved. */
+/* Memory is short, and there may be some that could be moved. Whether there is room for it, only a look finds out. */
 static bool could_move(const struct question *q)
 {
 	const struct subject *p = q->p;
 
 	return q->urgent && (q->d->limits.remedies & POLICY_MOVES) && q->now_us >= q->process->moves_not_before_us &&
-	       (p->swap_room >= worth(p, &q->d->limits) || p->settled != POLICY_UNKNOWN) &&
 	       (p->still_us >= q->d->limits.settled_us ||
 		(p->idle != POLICY_UNKNOWN && p->idle >= worth(p, &q->d->limits)));
 }

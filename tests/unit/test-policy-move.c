@@ -303,11 +303,12 @@ static void test_refused(void **state)
 	/* Whoever had planned a call before that. */
 	assert_true(w.d.moves_only);
 	acts(&w, POLICY_PAGEOUT, 300 * MIB, "pageout: 300.0MiB would be moved to swap");
-	/* Where there is no room, there is nothing to look for either. */
+	/* The screen knows nothing of swap. */
 	w.p.swap_room = 0;
+	w.p.settled = POLICY_UNKNOWN;
 	world_screen(&w);
-	assert_int_equal(w.d.verdict, VERDICT_WAIT);
-	assert_false(w.d.moves_only);
+	assert_int_equal(w.d.verdict, VERDICT_LOOK);
+	decided(&w, VERDICT_WAIT, 0, 0, "an action on it was refused 1 times: again in 59");
 	w.p.swap_room = 1000 * MIB;
 	/* The call has to wait, whatever it promises, and whatever there is to be moved. */
 	w.found.v[0].predicted = 100 * MIB;
