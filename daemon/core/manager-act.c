@@ -268,8 +268,7 @@ static bool still_wanted(struct manager *m, struct candidate *c, uint64_t now_us
 	if (now_us > c->plan.until_us || candidate_refresh(c, m->proc, MANAGER_PASSWD, true, now_us) < 0)
 		return false;
 	manager_screen(m, c, true, now_us, &d);
-	if ((d.verdict == VERDICT_LOOK || d.reason == REASON_LOOKED) &&
-	    !(d.moves_only && (c->plan.remedies & ~POLICY_MOVES)))
+	if (manager_plan_holds(c, &d))
 		return true;
 	c->decision = d;
 	manager_leave(m, c);

@@ -86,6 +86,8 @@ enum urgency manager_urgency(const struct manager *m, uint64_t now_us);
  * found out now, and not as it was at the last sweep.
  */
 void manager_screen(struct manager *m, struct candidate *c, bool fresh, uint64_t now_us, struct decision *ret);
+/* Is what a look has planned for it still wanted, by a screen of now? */
+bool manager_plan_holds(const struct candidate *c, const struct decision *d);
 /* It is left alone, or has to wait: written down when that is news. */
 void manager_leave(struct manager *m, struct candidate *c);
 

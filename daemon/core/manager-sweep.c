@@ -64,6 +64,11 @@ static bool says_yes(const struct decision *d)
 	return d->verdict == VERDICT_LOOK || d->reason == REASON_LOOKED;
 }
 
+bool manager_plan_holds(const struct candidate *c, const struct decision *d)
+{
+	return says_yes(d) && !(d->moves_only && (c->plan.remedies & ~POLICY_MOVES));
+}
+
 void manager_screen(struct manager *m, struct candidate *c, bool fresh, uint64_t now_us, struct decision *ret)
 {
 	c->traits = (struct traits){ 0 };
@@ -124,8 +129,7 @@ static int judge(struct manager *m, struct candidate *c, uint64_t now_us)
 	c->judged_us = now_us;
 	manager_screen(m, c, false, now_us, &d);
 	/* Looked at, and worth it: only its turn has not come. */
-	if (c->plan.wanted && now_us < c->plan.not_before_us && says_yes(&d) &&
-	    !(d.moves_only && (c->plan.remedies & ~POLICY_MOVES))) {
+	if (c->plan.wanted && now_us < c->plan.not_before_us && manager_plan_holds(c, &d)) {
 		c->wants_look = false;
 		return 0;
 	}
