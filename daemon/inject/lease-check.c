@@ -44,6 +44,7 @@ static int lease_find_self(const struct inject *inj, pid_t *ret)
 static size_t lease_list_calls(const struct lease_plan *p, struct seccomp_call *ret)
 {
 	const struct seccomp_call common[] = {
+		SECCOMP_CALL(rt_sigreturn),
 		SECCOMP_CALL(clock_gettime, .args = { CLOCK_MONOTONIC, SOME_ADDR }),
 		SECCOMP_CALL(rt_sigtimedwait, .args = { SOME_ADDR, 0, SOME_ADDR, sizeof(uint64_t) }),
 		SECCOMP_CALL(futex, .args = { SOME_ADDR, FUTEX_WAIT_PRIVATE, 2 }),
@@ -55,6 +56,8 @@ static size_t lease_list_calls(const struct lease_plan *p, struct seccomp_call *
 	/* How Python's condition variables wait (glibc 2.30 and later: with an absolute time). */
 	const struct seccomp_call gil = SECCOMP_CALL(futex, .args = { SOME_ADDR, FUTEX_WAIT_BITSET | FUTEX_PRIVATE_FLAG,
 								      0, SOME_ADDR, 0, FUTEX_BITSET_MATCH_ANY });
+	/* How that goes on when we have looked at the thread meanwhile. */
+	const struct seccomp_call resume = SECCOMP_CALL(restart_syscall);
 	const struct seccomp_call writes =
 		SECCOMP_CALL(process_vm_readv, .args = { (uint64_t)p->self, SOME_ADDR, 2, SOME_ADDR, 1, 0 });
 	const struct seccomp_call touch =
@@ -67,6 +70,8 @@ static size_t lease_list_calls(const struct lease_plan *p, struct seccomp_call *
 	for (size_t i = 0; i < ARRAY_SIZE(common); i++)
 		ret[n++] = common[i];
 	ret[n++] = p->req.kind == LEASE_ARENA ? arena : gil;
+	if (p->req.kind == LEASE_GIL)
+		ret[n++] = resume;
 	if (p->req.want_writes) {
 		ret[n++] = touch;
 		ret[n++] = writes;
@@ -83,7 +88,7 @@ int lease_check(struct lease_plan *p, struct inject *inj, const char **ret_why)
 		{ p->code.lock_fn, p->code.lock_bytes, INJECT_CODE_BYTES },
 		{ p->code.unlock_fn, p->code.unlock_bytes, INJECT_CODE_BYTES },
 	};
-	struct seccomp_call calls[8];
+	struct seccomp_call calls[10];
 	struct inject_check check = {
 		.restorer = p->code.restorer,
 		.code = code,

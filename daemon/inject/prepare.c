@@ -85,6 +85,7 @@ static const char *prepare_seccomp_why(const char *name)
 		{ "rt_sigtimedwait", "its seccomp filter does not allow rt_sigtimedwait" },
 		{ "process_vm_readv", "its seccomp filter does not allow process_vm_readv" },
 		{ "process_madvise", "its seccomp filter does not allow process_madvise" },
+		{ "restart_syscall", "its seccomp filter does not allow restart_syscall" },
 	};
 
 	for (size_t i = 0; i < ARRAY_SIZE(whys); i++)

@@ -167,9 +167,8 @@ int seccomp_eval(const struct sock_filter *insns, size_t n, const struct seccomp
 	return -EBADMSG;
 }
 
-static const struct seccomp_call seccomp_sigreturn = SECCOMP_CALL(rt_sigreturn);
-
 const struct seccomp_call seccomp_alloc_calls[] = {
+	SECCOMP_CALL(rt_sigreturn),
 	{ "madvise",
 	  true,
 	  { .nr = SYS_madvise, .arch = AUDIT_ARCH_X86_64, .args = { 0x7f0000000000, 0x1000, MADV_DONTNEED } } },
@@ -211,18 +210,17 @@ int seccomp_allows(pid_t tid, const struct seccomp_call *calls, size_t ncalls, c
 	struct sock_filter insns[BPF_MAXINSNS];
 
 	for (unsigned int f = 0; f < FILTERS_MAX; f++) {
-		int n = trace_seccomp_filter(tid, f, insns, ARRAY_SIZE(insns));
-		int r;
+		int r, n = trace_seccomp_filter(tid, f, insns, ARRAY_SIZE(insns));
 
 		if (n == -ENOENT)
 			return 0;
 		if (n < 0)
 			return n;
-		r = seccomp_check_call(insns, (size_t)n, &seccomp_sigreturn, ret_name);
-		for (size_t i = 0; i < ncalls && r == 0; i++)
+		for (size_t i = 0; i < ncalls; i++) {
 			r = seccomp_check_call(insns, (size_t)n, &calls[i], ret_name);
-		if (r < 0)
-			return r;
+			if (r < 0)
+				return r;
+		}
 	}
 	return -E2BIG;
 }

@@ -41,12 +41,12 @@ struct seccomp_call {
 		.name = #call, .data = { .nr = SYS_##call, .arch = AUDIT_ARCH_X86_64, __VA_ARGS__ }, \
 	}
 
-/* What functions of glibc's allocator may call. */
+/* What functions of glibc's allocator may call, and the chain's own end. */
 extern const struct seccomp_call seccomp_alloc_calls[];
 extern const size_t seccomp_nalloc_calls;
 
 /*
- * Looks at all filters of the stopped thread @tid. 0: rt_sigreturn and @calls
+ * Looks at all filters of the stopped thread @tid, which has some. 0: @calls
  * would all be harmless. -EACCES: one of them would kill, trap or wake a
  * supervisor; its name goes to *ret_name. Other -errno: can't tell.
  */

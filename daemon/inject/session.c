@@ -13,6 +13,7 @@
 #include "base/clock.h"
 #include "base/pstat.h"
 #include "base/pstatus.h"
+#include "inject/seccomp.h"
 #include "inject/trace.h"
 
 #define STARVED_NS 2000000000ull /* beyond the deadline, for a thread that only waits for a CPU */
@@ -31,18 +32,6 @@ void inject_release(struct inject *inj, const struct user_regs_struct *regs, int
 	(void)!trace_detach(inj->tid, sig);
 	inj->state = INJECT_RELEASED;
 	inj->release_ns = clock_ns();
-}
-
-/* Where it stands may be long after its chain, in a call that the kernel never restarts. */
-void inject_let_go(struct inject *inj)
-{
-	struct user_regs_struct regs;
-	bool mend = inject_is_back(inj) && trace_getregs(inj->tid, &regs) == 0 &&
-		    restart_classify(&regs) == RESTART_NEVER;
-
-	if (mend)
-		arch_undecide_syscall(&regs);
-	inject_release(inj, mend ? &regs : NULL, 0);
 }
 
 int inject_open_thread(const struct inject_target *target, pid_t tid)
@@ -155,6 +144,22 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 	}
 }
 
+/*
+ * A thread that slept in nanosleep(), poll() and the like goes on in restart_syscall(). A filter that lists what is
+ * allowed may not know that call, and the kernel would kill the program for it. Unsure counts as no.
+ */
+static bool session_may_resume(const struct inject *inj)
+{
+	static const struct seccomp_call resume = SECCOMP_CALL(restart_syscall);
+	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
+	const char *name;
+	struct pstatus st;
+
+	if (dir < 0 || pstatus_read(dir, &st) < 0)
+		return false;
+	return st.seccomp == SECCOMP_MODE_DISABLED || seccomp_allows(inj->tid, &resume, 1, &name) == 0;
+}
+
 long inject_original_call(const struct inject_target *target, uint64_t pc)
 {
 	uint8_t code[ARCH_SYSCALL_CODE];
@@ -162,6 +167,18 @@ long inject_original_call(const struct inject_target *target, uint64_t pc)
 	if (pc < sizeof(code) || trace_peek(target->mem_fd, pc - sizeof(code), code, sizeof(code)) < 0)
 		return -ENOENT;
 	return restart_original(code);
+}
+
+/* What inj->regs say of the call that it was stopped in. */
+static void session_classify(struct inject *inj)
+{
+	inj->restart = restart_classify(&inj->regs);
+	inj->nr = (long)inj->regs.orig_rax;
+	if (inj->restart != RESTART_BLOCK)
+		return;
+	if (inj->nr == SYS_restart_syscall)
+		inj->nr = inject_original_call(inj->target, inj->regs.rip);
+	inj->may_resume = session_may_resume(inj);
 }
 
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret)
@@ -192,10 +209,7 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 	if (r < 0)
 		return r;
 	/* Known before anything else can fail, so that letting go is right for whoever this thread turns out to be. */
-	inj->restart = restart_classify(&inj->regs);
-	inj->nr = (long)inj->regs.orig_rax;
-	if (inj->restart == RESTART_BLOCK && inj->nr == SYS_restart_syscall)
-		inj->nr = inject_original_call(target, inj->regs.rip);
+	session_classify(inj);
 	r = inject_is_member(target, tid);
 	if (r < 0)
 		return r;
@@ -232,13 +246,28 @@ void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_
 		arch_undecide_syscall(ret);
 }
 
-/* A thread that we only looked at: calls that the kernel never restarts would show the program our visit. */
+/*
+ * A thread that we only looked at: calls that the kernel never restarts would show the program our visit, and one that
+ * may not be resumed begins anew, as after a chain.
+ */
 static void inject_leave(struct inject *inj)
 {
+	bool anew = inj->restart == RESTART_BLOCK && !inj->may_resume && inj->nr >= 0;
 	struct user_regs_struct regs;
 
-	inject_own_regs(inj, false, &regs);
-	inject_release(inj, inj->restart == RESTART_NEVER ? &regs : NULL, 0);
+	inject_own_regs(inj, anew, &regs);
+	inject_release(inj, anew || inj->restart == RESTART_NEVER ? &regs : NULL, 0);
+}
+
+/* Where it stands may be long after its chain, in any call. */
+void inject_let_go(struct inject *inj)
+{
+	if (inject_is_back(inj) && trace_getregs(inj->tid, &inj->regs) == 0) {
+		session_classify(inj);
+		inject_leave(inj);
+	} else {
+		inject_release(inj, NULL, 0);
+	}
 }
 
 void inject_close(struct inject *inj)

@@ -23,6 +23,7 @@ struct inject {
 	enum inject_state state;
 	struct user_regs_struct regs; /* as they were at the stop */
 	enum restart_class restart;
+	bool may_resume; /* RESTART_BLOCK: its filters let it make restart_syscall() */
 	long nr; /* of the call it was stopped in: not restart_syscall() where the real one can be told */
 	uint64_t stop_ns, commit_ns, done_ns, release_ns;
 	uint64_t sigmask;

@@ -161,15 +161,37 @@ def test_pid_namespace(start, special):
 # --- how it is confined
 
 def test_harmless_seccomp_filter(start):
-    v = start("targets", "--mode=filter-ok", asleep=True)
+    v = start("filtered", "--kill=reboot,ptrace", asleep=True)
     trimmed(v)
     v.finish()
 
 
-@pytest.mark.parametrize("mode", ["filter-kill", "filter-sigreturn"])
-def test_deadly_seccomp_filter(start, mode):
-    v = start("targets", f"--mode={mode}", asleep=True)
+@pytest.mark.parametrize("killed", ["madvise,brk", "rt_sigreturn"])
+def test_deadly_seccomp_filter(start, killed):
+    v = start("filtered", f"--kill={killed}", asleep=True)
     trimmed_or_refused(v, "seccomp")
+
+
+BOUND = ("setpriv", "--bounding-set=-sys_admin", "--inh-caps=-sys_admin")  # may trace, and not read filters
+
+
+@pytest.mark.parametrize("killed, prefix", [("", ()), (",madvise,brk", ()), (",madvise,brk", BOUND)],
+                         ids=["act", "look", "blind"])
+def test_filter_without_restart_syscall(start, killed, prefix):
+    """The kernel lets a call that was interrupted go on as another one, for which this filter kills."""
+    if prefix and os.geteuid():
+        pytest.skip("only root has a capability to go without")
+    v = start("filtered", f"--kill=restart_syscall{killed}", "--timed", asleep=True)
+    for _ in range(3):
+        t = judge.trim(v.pid, "--timeout=5s", prefix=prefix)
+        if killed:
+            assert t.rc == 3 and "seccomp" in t.reason, t
+        else:
+            assert t.acted, t
+        rounds = v.get("rounds")
+        judge.wait_for("its poll to end", 10, lambda rounds=rounds: v.get("rounds") > rounds)
+        judge.wait_for("it to sleep", 10, lambda: judge.asleep(v.pid))
+    v.finish()
 
 
 # --- signals, stacks, threads

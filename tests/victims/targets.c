@@ -4,8 +4,6 @@
  * targets --mode=NAME; all end with 0 when nothing about them was harmed.
  */
 #include <limits.h>
-#include <linux/audit.h>
-#include <linux/filter.h>
 #include <linux/seccomp.h>
 #include <pthread.h>
 #include <sched.h>
@@ -79,46 +77,6 @@ static void mode_sharedmm(void)
 }
 
 /* --- seccomp and friends ---------------------------------------------------------------------- */
-
-static void filter_install(const int *killed, unsigned int n)
-{
-	struct sock_filter f[32] = { BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)) };
-	struct sock_fprog prog = { .filter = f };
-	unsigned int k = 1;
-
-	for (unsigned int i = 0; i < n; i++) {
-		f[k++] = (struct sock_filter)BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, killed[i], 0, 1);
-		f[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_KILL_PROCESS);
-	}
-	f[k++] = (struct sock_filter)BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW);
-	prog.len = (unsigned short)k;
-	if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) || prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &prog))
-		die("seccomp");
-}
-
-static void mode_filter_ok(void)
-{
-	const int killed[] = { SYS_reboot, SYS_kexec_load, SYS_ptrace };
-
-	filter_install(killed, 3);
-	simple();
-}
-
-static void mode_filter_kill(void)
-{
-	const int killed[] = { SYS_madvise, SYS_brk };
-
-	filter_install(killed, 2);
-	simple();
-}
-
-static void mode_filter_sigreturn(void)
-{
-	const int killed[] = { SYS_rt_sigreturn };
-
-	filter_install(killed, 1);
-	simple();
-}
 
 static void mode_strict(void)
 {
@@ -464,9 +422,6 @@ static const struct {
 	{ "many", mode_many },
 	{ "vfork", mode_vfork },
 	{ "sharedmm", mode_sharedmm },
-	{ "filter-ok", mode_filter_ok },
-	{ "filter-kill", mode_filter_kill },
-	{ "filter-sigreturn", mode_filter_sigreturn },
 	{ "strict", mode_strict },
 	{ "sud", mode_sud },
 	{ "all-caught", mode_all_caught },
