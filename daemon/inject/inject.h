@@ -59,6 +59,22 @@ struct inject_times {
 	uint64_t call_ns; /* the part of it between the commit and the return of the last call */
 };
 
+/* All the stops of one piece of work. */
+struct inject_stops {
+	uint64_t longest_ns, total_ns;
+};
+
+static inline void inject_stops_join(struct inject_stops *stops, const struct inject_stops *more)
+{
+	stops->longest_ns = MAX(stops->longest_ns, more->longest_ns);
+	stops->total_ns += more->total_ns;
+}
+
+static inline void inject_stops_add(struct inject_stops *stops, uint64_t ns)
+{
+	inject_stops_join(stops, &(const struct inject_stops){ .longest_ns = ns, .total_ns = ns });
+}
+
 /*
  * Seizes and stops thread @tid. The stop must come by @deadline_ns; a thread
  * that isn't in D state but only waits for a CPU gets two seconds more.

@@ -261,7 +261,7 @@ static int pick_try(struct pick *p, const struct candidate *c)
 		p->found.inj = TAKE_PTR(inj);
 		return 0;
 	}
-	p->found.longest_ns = MAX(p->found.longest_ns, inject_stopped_ns(inj));
+	inject_stops_add(&p->found.stops, inject_stopped_ns(inj));
 	return r;
 }
 
@@ -313,7 +313,7 @@ int inject_pick(const struct inject_target *target, const struct inject_prover *
 	for (;;) {
 		r = inject_is_late() ? -ETIMEDOUT : pick_list(&p);
 		if (r < 0)
-			return r;
+			break;
 		r = search->which == INJECT_RUNNING ? -EAGAIN : pick_try_all(&p, p.sleeping, p.nsleeping);
 		if (r == -EAGAIN && search->which != INJECT_SLEEPING)
 			r = pick_try_all(&p, p.running, p.nrunning);

@@ -53,7 +53,7 @@ struct inject_found {
 	bool restarts; /* in a call whose relative timeout begins anew after a chain */
 	const char *where; /* name of the call it sleeps in, or "user code" */
 	uint64_t looks; /* stops that were needed, this one included */
-	uint64_t longest_ns; /* longest of the earlier stops */
+	struct inject_stops stops; /* the earlier ones */
 	const char *why; /* when not found: what the injector itself objected to last, or NULL */
 };
 

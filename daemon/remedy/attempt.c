@@ -93,18 +93,17 @@ bool attempt_calls(const struct remedy_site *site, const struct attempt *a, stru
 	struct inject_times times = { 0 };
 	const struct timespec pause = { .tv_nsec = TRIES_PAUSE_NS };
 	const char *why = NULL;
-	uint64_t stopped_ns = 0;
 	int r, called = 0;
 
 	for (unsigned int tries = 0;; tries++) {
 		r = inject_pick(site->target, site->prover, &search, &found);
-		stopped_ns = MAX(stopped_ns, found.longest_ns);
+		inject_stops_join(&ret->stops, &found.stops);
 		if (r < 0)
 			break;
 		why = NULL;
 		r = inject_call(found.inj, a->code, &found.stack, a->calls, a->ncalls, site->deadline_ns, &times, &why);
 		/* Also one that was stopped in vain, or called back and asked again. */
-		stopped_ns = MAX(stopped_ns, inject_stopped_ns(found.inj));
+		inject_stops_add(&ret->stops, inject_stopped_ns(found.inj));
 		inject_close(found.inj);
 		called = r;
 		if ((r != -EAGAIN && r != -EDEADLK) || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
@@ -113,7 +112,6 @@ bool attempt_calls(const struct remedy_site *site, const struct attempt *a, stru
 			search.avoid[search.navoid++] = found.tid;
 		(void)nanosleep(&pause, NULL);
 	}
-	ret->stopped_ns = stopped_ns;
 	ret->call_ns = times.call_ns;
 	if (called < 0) {
 		attempt_call_failed(called, why, a->what, ret);

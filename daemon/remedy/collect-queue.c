@@ -417,10 +417,11 @@ void collect_queue_run(const struct remedy_site *site, const struct remedy_plan 
 		search.which = plan->queue.mutex && inject_threads(site->target) != 1 ? INJECT_SLEEPING :
 											INJECT_RUNNING;
 		r = inject_pick(site->target, site->queue_prover, &search, &found);
+		inject_stops_join(&ret->stops, &found.stops);
 		if (r < 0)
 			break;
 		put = queue_put(site, plan, &found, &times, &already, &why);
-		found.longest_ns = MAX(found.longest_ns, inject_stopped_ns(found.inj));
+		inject_stops_add(&ret->stops, inject_stopped_ns(found.inj));
 		inject_close(found.inj);
 		if (put != -EAGAIN || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
 			break;
@@ -428,7 +429,6 @@ void collect_queue_run(const struct remedy_site *site, const struct remedy_plan 
 			search.avoid[search.navoid++] = found.tid;
 		(void)nanosleep(&pause, NULL);
 	}
-	ret->stopped_ns = MAX(ret->stopped_ns, MAX(times.stopped_ns, found.longest_ns));
 	ret->call_ns = times.call_ns;
 	if (r < 0 || put < 0) {
 		queue_failed(site, r, put, &found, why, ret);

@@ -265,24 +265,22 @@ static int collect_asleep(const struct remedy_site *site, const struct remedy_pl
 	struct inject_found found = { .inj = NULL };
 	struct inject_times times = { 0 };
 	const char *why = NULL;
-	uint64_t stopped_ns = 0;
 	int r, called = 0;
 
 	growth_look(site->target, &growth);
 	for (unsigned int tries = 0;; tries++) {
 		r = inject_pick(site->target, &prover, &search, &found);
-		stopped_ns = MAX(stopped_ns, found.longest_ns);
+		inject_stops_join(&ret->stops, &found.stops);
 		if (r < 0)
 			break;
 		called = collect_call(site, plan, &found, &times, &why);
-		stopped_ns = MAX(stopped_ns, times.stopped_ns);
+		inject_stops_add(&ret->stops, times.stopped_ns);
 		if (called != -EAGAIN || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
 			break;
 		if (search.navoid < INJECT_AVOID_MAX)
 			search.avoid[search.navoid++] = found.tid;
 		(void)nanosleep(&pause, NULL);
 	}
-	ret->stopped_ns = stopped_ns;
 	ret->call_ns = times.call_ns;
 	if (called < 0) {
 		attempt_call_failed(called, why, "the collection", ret);

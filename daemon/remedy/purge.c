@@ -46,7 +46,8 @@ struct purge_run {
 	uint64_t rested_ns; /* when a thread whose timeouts begin anew was last left alone */
 	/* the account */
 	uint64_t rounds, given_up, ranges;
-	uint64_t longest_stop_ns, longest_hold_ns, total_ns;
+	struct inject_stops stops;
+	uint64_t longest_hold_ns;
 	uint64_t skipped; /* arenas that were given up, or the interpreter */
 	uint32_t passed; /* by the reader, see purge_round */
 };
@@ -134,9 +135,8 @@ static uint64_t purge_next_bytes(const struct purge_run *run, uint64_t hold_ns)
 
 static void purge_count(struct purge_run *run, const struct lease_times *t, bool applied)
 {
-	run->longest_stop_ns = MAX(run->longest_stop_ns, t->total_ns);
+	inject_stops_add(&run->stops, t->total_ns);
 	run->longest_hold_ns = MAX(run->longest_hold_ns, t->hold_ns);
-	run->total_ns += t->total_ns;
 	if (!applied)
 		return;
 	run->rounds++;
@@ -186,7 +186,7 @@ static int purge_find(struct purge_run *run, bool gil, struct inject_found *ret_
 	run->search.deadline_ns =
 		now + (others ? MIN(left, PURGE_OTHERS_NS) : MIN(left / (gil ? 4 : 1), PURGE_SEARCH_NS));
 	r = inject_pick(site->target, gil ? site->python_prover : site->prover, &run->search, ret_found);
-	run->longest_stop_ns = MAX(run->longest_stop_ns, ret_found->longest_ns);
+	inject_stops_join(&run->stops, &ret_found->stops);
 	run->search.navoid = 0;
 	if (r == -EAGAIN && others)
 		return r;
@@ -265,7 +265,7 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 		run->waiter = found.tid;
 	/* No account of its own: all of it, until the thread was let go at the latest. */
 	if (r < 0)
-		run->longest_stop_ns = MAX(run->longest_stop_ns, clock_ns() - since);
+		inject_stops_add(&run->stops, clock_ns() - since);
 	if (r < 0)
 		purge_round_failed(r, why, gil, ret);
 	purge_rest(run, &found);
@@ -425,12 +425,12 @@ static void purge_run(const struct remedy_site *site, const struct remedy_plan *
 		return;
 	}
 	r = purge_rounds(&run, ret);
-	ret->stopped_ns = run.longest_stop_ns;
+	ret->stops = run.stops;
 	ret->call_ns = run.longest_hold_ns;
 	/* What was given back counts, also where the rest could not be. */
 	if (r == 0 && (run.rounds || !run.skipped))
 		ret->outcome = REMEDY_DONE;
-	else if (run.rounds && ret->outcome == REMEDY_REFUSED)
+	else if (run.rounds && (ret->outcome == REMEDY_REFUSED || ret->outcome == REMEDY_TIMEOUT))
 		ret->outcome = REMEDY_DONE;
 	purge_tell(&run, ret);
 	if (r < 0 && ret->outcome == REMEDY_DONE)

@@ -129,7 +129,8 @@ enum remedy_outcome {
 
 struct remedy_result {
 	enum remedy_outcome outcome;
-	uint64_t stopped_ns, call_ns;
+	struct inject_stops stops;
+	uint64_t call_ns; /* of the last of them: in the target's own function */
 	char reason[REMEDY_TEXT_MAX]; /* unless done; then why not all of it was, or "" */
 	char detail[REMEDY_TEXT_MAX];
 };

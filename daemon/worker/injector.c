@@ -260,10 +260,10 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		in->res->rss_before = in->res->rss_after = injector_rss(&before);
 	remedy->run(site, plan, &result);
 	step->duration_us = (clock_ns() - start) / 1000;
-	step->stopped_us = result.stopped_ns / 1000;
+	step->stopped_us = result.stops.total_ns / 1000;
 	step->call_us = result.call_ns / 1000;
 	text_format(step->detail, sizeof(step->detail), "%s", *result.detail ? result.detail : result.reason);
-	in->res->stopped_us_max = MAX(in->res->stopped_us_max, step->stopped_us);
+	in->res->stopped_us_max = MAX(in->res->stopped_us_max, result.stops.longest_ns / 1000);
 	/* What exits or runs another program hasn't given its memory back to us. */
 	measured = result.outcome != REMEDY_GONE && injector_measure(in, &after);
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */

@@ -120,7 +120,8 @@ struct worker_step {
 	int64_t freed; /* bytes, measured; negative when the target grew meanwhile */
 	int64_t swapped; /* bytes that are in swap now and weren't before: moved there, not freed */
 	int64_t zeroes; /* and what fell when the kernel then split torn huge pages: it drops pages of zeros (6.12) */
-	uint64_t stopped_us, duration_us;
+	uint64_t stopped_us; /* all stops together */
+	uint64_t duration_us;
 	uint64_t call_us; /* the part of stopped_us spent in the target's own function */
 	char detail[WORKER_TEXT_MAX];
 };
@@ -132,7 +133,7 @@ struct worker_result {
 	uint64_t start_time;
 	uint64_t rss_before, rss_after; /* bytes */
 	int64_t freed; /* rss_before - rss_after */
-	uint64_t stopped_us_max;
+	uint64_t stopped_us_max; /* the longest of all stops */
 	uint32_t nsteps;
 	uint32_t huge_torn; /* huge pages that lost a part and were split */
 	char comm[WORKER_TEXT_MAX]; /* raw bytes of the target's comm */

@@ -132,7 +132,7 @@ static uint64_t strike_count(enum strike_kind kind, const struct remedy_result *
 		return 0;
 	if (kind == STRIKE_PURGE)
 		return strtoull(result->detail, NULL, 10);
-	return result->stopped_ns > 0;
+	return result->stops.longest_ns > 0;
 }
 
 static void strike_run(struct strike *s, struct strike_result *ret)
@@ -173,7 +173,7 @@ static void strike_run(struct strike *s, struct strike_result *ret)
 	s->why[0] = '\0';
 	remedy->run(&site, &plan, &result);
 	strike_refuse(ret, result.outcome, result.outcome == REMEDY_DONE ? "" : result.reason);
-	ret->stopped_ns = result.stopped_ns;
+	ret->stopped_ns = result.stops.longest_ns;
 	ret->calls = strike_count(s->kind, &result);
 }
 
