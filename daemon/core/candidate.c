@@ -107,7 +107,7 @@ int candidate_owner(int piddir, uid_t *ret)
 	return 0;
 }
 
-int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool names, uint64_t now_us)
+int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool names, uint64_t awake_us)
 {
 	_cleanup_close_ int dir = procfs_open_pid(proc, c->pid);
 	struct pstatus status;
@@ -136,11 +136,11 @@ int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool na
 	c->stopped = stat.state == 'T';
 	c->traced = stat.state == 't' || status.tracer > 0;
 	activity_look(&c->activity, stat.utime + stat.stime, (unsigned long)sysconf(_SC_CLK_TCK),
-		      c->decision.limits.idle_cpu_permille, now_us);
+		      c->decision.limits.idle_cpu_permille, awake_us);
 	return 0;
 }
 
-void candidate_subject(const struct candidate *c, uint64_t now_us, struct subject *ret)
+void candidate_subject(const struct candidate *c, uint64_t awake_us, struct subject *ret)
 {
 	*ret = (struct subject){
 		.pid = c->pid,
@@ -157,8 +157,8 @@ void candidate_subject(const struct candidate *c, uint64_t now_us, struct subjec
 		.swap = c->swap,
 		.idle = c->idle,
 		.settled = POLICY_UNKNOWN,
-		.still_us = activity_still_us(&c->activity, now_us),
-		.quiet_us = activity_quiet_us(&c->activity, now_us),
+		.still_us = activity_still_us(&c->activity, awake_us),
+		.quiet_us = activity_quiet_us(&c->activity, awake_us),
 		.cpu_permille = c->activity.permille,
 		.kthread = c->kthread,
 		.zombie = c->zombie,

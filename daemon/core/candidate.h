@@ -55,7 +55,7 @@ void candidate_take(struct candidate *c, const struct proc *p);
  * What /proc says of it now; names again when they may have changed, or with
  * @names. @passwd: of passwd(5). 0, -ESRCH when it has gone, -errno.
  */
-int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool names, uint64_t now_us) __must_check;
+int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool names, uint64_t awake_us) __must_check;
 
 /*
  * As ptrace asks: what lies in a process's folder belongs to its effective user, and to root what may not be looked
@@ -65,7 +65,7 @@ int candidate_refresh(struct candidate *c, int proc, const char *passwd, bool na
 int candidate_owner(int piddir, uid_t *ret) __must_check;
 
 /* Borrowed from @c. */
-void candidate_subject(const struct candidate *c, uint64_t now_us, struct subject *ret);
+void candidate_subject(const struct candidate *c, uint64_t awake_us, struct subject *ret);
 
 #define CANDIDATES_MAX 1024
 

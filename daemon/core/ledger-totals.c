@@ -46,13 +46,13 @@ static void add_action(struct ledger_total *t, const struct ledger_record *rec)
 	const bool done = !strcmp(rec->reason, "reclaimed") || !strcmp(rec->reason, "nothing");
 
 	t->stopped_us += known(rec->stopped_us);
-	/* Also by one that failed later on. */
+	/* This and what was freed also by one that failed later on. */
 	t->swapped += rec->swapped;
 	t->refused += refused;
 	t->failed += !refused && !done;
-	if (!done)
+	t->actions += done;
+	if (refused || (!done && rec->freed <= 0))
 		return;
-	t->actions++;
 	t->freed += ledger_not_swapped(rec, (uint64_t)MAX(rec->freed, 0));
 	t->predicted += ledger_not_swapped(rec, known(rec->predicted));
 }

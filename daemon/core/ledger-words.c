@@ -90,6 +90,11 @@ static void say_action(const struct ledger_record *rec, char *buf, size_t size)
 		text_append(buf, size, ", predicted ");
 		add_size(rec->predicted, buf, size);
 	}
+	if (!reclaimed && rec->freed > 0) {
+		text_append(buf, size, ", ");
+		add_freed(rec->freed, buf, size);
+		text_append(buf, size, " freed by then");
+	}
 	if (rec->swapped) {
 		text_append(buf, size, "; ");
 		add_size(rec->swapped, buf, size);

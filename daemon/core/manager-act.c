@@ -29,6 +29,12 @@ static bool is_done(const struct worker_result *res)
 	return res->outcome == WORKER_RECLAIMED || res->outcome == WORKER_NOTHING;
 }
 
+/* Also what was given back before it failed or time was up. A refusal changes nothing. */
+static bool has_acted(const struct worker_result *res)
+{
+	return is_done(res) || (res->outcome != WORKER_REFUSED && res->nsteps && res->freed > 0);
+}
+
 static uint64_t stopped_us(const struct worker_result *res)
 {
 	uint64_t sum = 0;
@@ -79,7 +85,7 @@ static void put_result(const struct worker_result *res, uint64_t began_us, struc
 	text_format(rec->reason, sizeof(rec->reason), "%s", outcome_name(res->outcome));
 	rec->words[0] = 0;
 	(void)escape_text(res->reason, rec->words, sizeof(rec->words));
-	if (!is_done(res))
+	if (!has_acted(res))
 		return;
 	rec->remedies = 0;
 	for (uint32_t i = 0; i < res->nsteps; i++)
@@ -103,15 +109,16 @@ static void count(struct manager *m, const struct ledger_record *rec, const stru
 
 	s->stopped_us += rec->stopped_us;
 	s->swapped += rec->swapped;
-	if (res->outcome == WORKER_REFUSED) {
+	if (res->outcome == WORKER_REFUSED)
 		s->refused++;
-	} else if (!is_done(res)) {
-		s->failed++;
-	} else {
+	else if (is_done(res))
 		s->actions++;
-		s->freed += ledger_not_swapped(rec, (uint64_t)MAX(rec->freed, 0));
-		s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : ledger_not_swapped(rec, rec->predicted);
-	}
+	else
+		s->failed++;
+	if (!has_acted(res))
+		return;
+	s->freed += ledger_not_swapped(rec, (uint64_t)MAX(rec->freed, 0));
+	s->predicted += rec->predicted == LEDGER_UNKNOWN ? 0 : ledger_not_swapped(rec, rec->predicted);
 }
 
 static void learn(struct manager *m, const struct action *a, const struct worker_result *res)
@@ -119,7 +126,7 @@ static void learn(struct manager *m, const struct action *a, const struct worker
 	struct memory_process *process = memory_process(&m->memory, a->rec.pid, a->rec.start_time);
 	struct memory_program *program = memory_program(&m->memory, a->rec.exe, a->rec.real_uid);
 	const struct outcome what = {
-		.acted = is_done(res),
+		.acted = has_acted(res),
 		.refused = res->outcome == WORKER_REFUSED,
 		.predicted = a->rec.predicted == LEDGER_UNKNOWN ? POLICY_UNKNOWN : a->rec.predicted,
 		.stopped_us = res->stopped_us_max,
@@ -265,7 +272,7 @@ static bool still_wanted(struct manager *m, struct candidate *c, uint64_t now_us
 {
 	struct decision d;
 
-	if (now_us > c->plan.until_us || candidate_refresh(c, m->proc, MANAGER_PASSWD, true, now_us) < 0)
+	if (now_us > c->plan.until_us || candidate_refresh(c, m->proc, MANAGER_PASSWD, true, manager_awake_us()) < 0)
 		return false;
 	manager_screen(m, c, true, now_us, &d);
 	if (manager_plan_holds(c, &d))
@@ -314,17 +321,17 @@ static int act(struct manager *m, struct candidate *c)
 		c->plan.wanted = false;
 		return 0;
 	}
+	if (!take_pageout(m, c, now_us, &pageout)) {
+		put_off(c, REASON_RATE);
+		return 0;
+	}
 	if (!budget_take(&m->settings, &m->budget, m->ncpus, now_us, &reason, &c->plan.not_before_us)) {
+		budget_give_pageout(&m->budget, pageout, 0);
 		put_off(c, reason);
 		if (reason != REASON_WORKERS)
 			return 0;
 		c->plan.not_before_us = 0;
 		return -EAGAIN;
-	}
-	if (!take_pageout(m, c, now_us, &pageout)) {
-		budget_give(&m->settings, &m->budget, 0, now_us);
-		put_off(c, REASON_RATE);
-		return 0;
 	}
 	c->plan.wanted = false;
 	r = carry_out(m, c, pageout);

@@ -12,9 +12,15 @@
 
 #define BEGUN_MAX 64 /* actions without an end: not more than workers at a time */
 
+#define SHIFT_US PAST_US /* all is taken in as if it were so much later, so that there is time before this boot */
+
 struct past {
 	struct manager *m;
 	uint64_t now_us, now_real_us;
+	/* Of an earlier boot, when it was, and its processes: what became of them says something of their programs. */
+	char boot_id[33];
+	uint64_t boot_at_us; /* when its clock was 0; wraps */
+	struct memory earlier;
 	struct ledger_record begun[BEGUN_MAX];
 	size_t nbegun;
 };
@@ -58,17 +64,21 @@ static void learn_action(const struct past *p, const struct ledger_record *rec, 
 			 struct track *program, uint64_t at_us)
 {
 	const bool interrupted = !strcmp(rec->reason, MANAGER_INTERRUPTED);
-	const bool done = !strcmp(rec->reason, "reclaimed") || !strcmp(rec->reason, "nothing");
+	const bool refused = !strcmp(rec->reason, "refused");
+	/* Also who gave something back and failed later on. */
+	const bool acted = !strcmp(rec->reason, "reclaimed") || !strcmp(rec->reason, "nothing") ||
+			   (!refused && rec->freed > 0);
 	struct thresholds limits;
 
 	manager_limits(p->m, rec, &limits);
 	policy_learn_action(&p->m->settings, &limits, process, program,
 			    &(const struct outcome){
-				    .acted = done || interrupted,
-				    .refused = !strcmp(rec->reason, "refused"),
+				    .acted = acted || interrupted,
+				    .refused = refused,
+				    /* How long the longest of its stops was isn't written down. */
+				    .stopped_us = 0,
 				    /* How much of it came, nobody knows. */
 				    .predicted = interrupted ? POLICY_UNKNOWN : rec->predicted,
-				    .stopped_us = rec->stopped_us,
 				    .rss_after = rec->rss_after == LEDGER_UNKNOWN ? 0 : rec->rss_after,
 				    .moved = rec->swapped,
 				    .moves = !(rec->remedies & ~POLICY_MOVES),
@@ -79,7 +89,7 @@ static void learn_action(const struct past *p, const struct ledger_record *rec, 
 	/* Whether that was in vain nobody can tell any more. */
 	if (interrupted)
 		process->settled = true;
-	if (done && rec->remedies != WORKER_REMEDY_COLD && at_us == rec->boot_us)
+	if (acted && rec->remedies != WORKER_REMEDY_COLD && at_us == rec->boot_us + SHIFT_US)
 		checks_add(&p->m->checks, rec);
 }
 
@@ -110,19 +120,31 @@ static void begin(struct past *p, const struct ledger_record *rec)
 		p->begun[p->nbegun++] = *rec;
 }
 
+/* That of the record, and when that was. */
+static struct memory_process *process_of(struct past *p, const struct ledger_record *rec, uint64_t *ret_at_us)
+{
+	const uint64_t age_us = p->now_real_us > rec->real_us ? p->now_real_us - rec->real_us : 0;
+
+	if (!strcmp(p->m->boot_id, rec->boot_id)) {
+		*ret_at_us = SHIFT_US + rec->boot_us;
+		return memory_process(&p->m->memory, rec->pid, rec->start_time);
+	}
+	if (strcmp(p->boot_id, rec->boot_id) != 0) {
+		text_format(p->boot_id, sizeof(p->boot_id), "%s", rec->boot_id);
+		p->boot_at_us = SHIFT_US + p->now_us - age_us - rec->boot_us;
+		p->earlier.nprocesses = 0;
+	}
+	*ret_at_us = (uint64_t)MIN(MAX((int64_t)(p->boot_at_us + rec->boot_us), 1), (int64_t)(SHIFT_US + p->now_us));
+	return memory_process(&p->earlier, rec->pid, rec->start_time);
+}
+
 static int take(void *arg, const struct ledger_record *rec)
 {
 	struct past *p = arg;
-	struct memory *memory = &p->m->memory;
-	const bool now = !strcmp(rec->boot_id, p->m->boot_id);
-	const uint64_t age_us = p->now_real_us > rec->real_us ? p->now_real_us - rec->real_us : 0;
-	/* Of an earlier boot programs are remembered, as if it had been in this one; its processes have gone. */
-	const uint64_t at_us = now ? rec->boot_us : p->now_us > age_us ? p->now_us - age_us : 1;
-	struct memory_process other = { .pid = rec->pid }, *process = &other;
-	struct memory_program *program = memory_program(memory, rec->exe, rec->real_uid);
+	uint64_t at_us;
+	struct memory_process *process = process_of(p, rec, &at_us);
+	struct memory_program *program = memory_program(&p->m->memory, rec->exe, rec->real_uid);
 
-	if (now)
-		process = memory_process(memory, rec->pid, rec->start_time);
 	switch (rec->kind) {
 	case LEDGER_LEAVE:
 		process->told = reason_told(rec);
@@ -132,7 +154,7 @@ static int take(void *arg, const struct ledger_record *rec)
 				  rec->predicted == LEDGER_UNKNOWN ? 0 : rec->predicted, at_us);
 		break;
 	case LEDGER_BEGIN:
-		if (now)
+		if (!strcmp(p->m->boot_id, rec->boot_id))
 			begin(p, rec);
 		break;
 	case LEDGER_ACTION:
@@ -164,7 +186,7 @@ static void settle_begun(const struct past *p)
 		text_format(rec.reason, sizeof(rec.reason), "%s", MANAGER_INTERRUPTED);
 		text_format(rec.words, sizeof(rec.words), "the daemon died meanwhile: how it ended isn't known");
 		learn_action(p, &rec, &process->track, &memory_program(&p->m->memory, rec.exe, rec.real_uid)->track,
-			     rec.boot_us);
+			     rec.boot_us + SHIFT_US);
 		(void)manager_write(p->m, &rec, true);
 	}
 }
@@ -183,11 +205,15 @@ int manager_remember(struct manager *m)
 
 	if (!p)
 		return -ENOMEM;
+	r = memory_open(&p->earlier);
+	if (r < 0)
+		return r;
 	p->m = m;
 	p->now_us = manager_now();
 	p->now_real_us = clock_us(CLOCK_REALTIME);
 	filter.since_real_us = p->now_real_us > PAST_US ? p->now_real_us - PAST_US : 0;
 	r = ledger_read(m->state_dir, &filter, take, p, &damaged);
+	memory_close(&p->earlier);
 	if (damaged)
 		log_warning("%ju records of the ledger in %s are damaged: they are passed over", (uintmax_t)damaged,
 			    m->state_dir);
@@ -195,5 +221,6 @@ int manager_remember(struct manager *m)
 		return r;
 	checks_skip(&m->checks, p->now_us);
 	settle_begun(p);
+	memory_earlier(&m->memory, SHIFT_US);
 	return 0;
 }

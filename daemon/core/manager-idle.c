@@ -73,7 +73,7 @@ static bool prove_by_ages(struct manager *m, const struct candidate *c, const st
 void manager_idle_prove(struct manager *m, const struct candidate *c, const struct thresholds *limits, bool by_ages,
 			struct worker_request *req)
 {
-	const uint64_t still_us = activity_still_us(&c->activity, manager_now());
+	const uint64_t still_us = activity_still_us(&c->activity, manager_awake_us());
 	struct swap swap;
 
 	if (swap_read(m->proc, &swap) == 0)

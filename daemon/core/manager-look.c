@@ -93,7 +93,7 @@ static void take_facts(struct manager *m, struct candidate *c, const struct task
 	c->allocator = look_allocator(head);
 	c->runtime = look_runtime(head);
 	look_prospect(head, c->decision.limits.depth, &found);
-	candidate_subject(c, now_us, &subject);
+	candidate_subject(c, manager_awake_us(), &subject);
 	if (t->req.flags & WORKER_F_OUTSIDE)
 		manager_idle_facts(m, c, &c->decision.limits, &subject);
 	policy_decide(&m->settings, &subject, &found, &process->track, &program->track, manager_urgency(m, now_us),

@@ -68,6 +68,12 @@ static inline uint64_t manager_now(void)
 	return clock_us(CLOCK_BOOTTIME);
 }
 
+/* How busy somebody is: while the machine sleeps nobody can show that they aren't idle. */
+static inline uint64_t manager_awake_us(void)
+{
+	return clock_us(CLOCK_MONOTONIC);
+}
+
 /* manager-settings.c */
 /* First time: no old settings to keep. 0, or -errno with the first error in @why. */
 int manager_load(struct manager *m, struct settings *ret, char *why, size_t why_size) __must_check;

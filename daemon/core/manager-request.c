@@ -47,7 +47,7 @@ static int find(struct manager *m, const struct manager_request *req, struct can
 	c = candidate_new(&p);
 	if (!c)
 		return -ENOMEM;
-	r = candidate_refresh(c, m->proc, MANAGER_PASSWD, true, manager_now());
+	r = candidate_refresh(c, m->proc, MANAGER_PASSWD, true, manager_awake_us());
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(c);
@@ -100,7 +100,7 @@ static void limits_of(const struct manager *m, const struct candidate *c, struct
 	struct subject subject;
 	struct decision d;
 
-	candidate_subject(c, manager_now(), &subject);
+	candidate_subject(c, manager_awake_us(), &subject);
 	policy_screen(&m->settings, &subject, &none, &none, URGENCY_NONE, manager_now(), &d);
 	*ret = d.limits;
 }

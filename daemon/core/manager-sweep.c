@@ -27,7 +27,7 @@ static void screen(struct manager *m, const struct candidate *c, uint64_t now_us
 	const struct track *program = memory_of_program(&m->memory, c->exe ? c->exe : "", c->uid);
 	struct subject subject;
 
-	candidate_subject(c, now_us, &subject);
+	candidate_subject(c, manager_awake_us(), &subject);
 	subject.idle_age_us = m->senses.idle_age_us;
 	policy_screen(&m->settings, &subject, process, program, manager_urgency(m, now_us), now_us, ret);
 }
@@ -123,7 +123,7 @@ static int judge(struct manager *m, struct candidate *c, uint64_t now_us)
 	/* Being looked at or acted on: what is seen now is our own doing. */
 	if (task_find(&m->tasks, c->pid))
 		return 0;
-	r = candidate_refresh(c, m->proc, MANAGER_PASSWD, false, now_us);
+	r = candidate_refresh(c, m->proc, MANAGER_PASSWD, false, manager_awake_us());
 	if (r < 0)
 		return r;
 	c->judged_us = now_us;

@@ -206,7 +206,7 @@ void manager_describe(const struct manager *m, const struct candidate *c, struct
 		.last_freed = t->freed,
 		.last_action_us = t->acted_us,
 		.not_before_us = MAX(t->not_before_us, c->decision.not_before_us),
-		.quiet_us = activity_quiet_us(&c->activity, manager_now()),
+		.quiet_us = activity_quiet_us(&c->activity, manager_awake_us()),
 		.actions = t->actions,
 		.verdict = policy_verdict_name(c->decision.verdict),
 		.reason = policy_reason_name(c->decision.reason),

@@ -113,3 +113,22 @@ struct memory_program *memory_program(struct memory *m, const char *exe, uid_t u
 	p->used = ++m->uses;
 	return p;
 }
+
+static void track_earlier(struct track *t, uint64_t by_us)
+{
+	uint64_t *const times[] = { &t->looked_us,	     &t->acted_us,
+				    &t->not_before_us,	     &t->rest_until_us,
+				    &t->moves_not_before_us, &t->look_not_before_us };
+
+	/* 0 is never. */
+	for (size_t i = 0; i < sizeof(times) / sizeof(times[0]); i++)
+		*times[i] = *times[i] > by_us ? *times[i] - by_us : MIN(*times[i], 1ull);
+}
+
+void memory_earlier(struct memory *m, uint64_t by_us)
+{
+	for (size_t i = 0; i < m->nprocesses; i++)
+		track_earlier(&m->processes[i].track, by_us);
+	for (size_t i = 0; i < m->nprograms; i++)
+		track_earlier(&m->programs[i].track, by_us);
+}

@@ -55,6 +55,9 @@ const struct memory_process *memory_find(const struct memory *m, pid_t pid, uint
 const struct track *memory_of_process(const struct memory *m, pid_t pid, uint64_t start_time);
 const struct track *memory_of_program(const struct memory *m, const char *exe, uid_t uid);
 
+/* Everything that is remembered was by so much earlier; what would be before the clock began, when it began. */
+void memory_earlier(struct memory *m, uint64_t by_us);
+
 /* To be changed: made when there is none; each valid until the next call of the same function. */
 struct memory_process *memory_process(struct memory *m, pid_t pid, uint64_t start_time);
 struct memory_program *memory_program(struct memory *m, const char *exe, uid_t uid);

@@ -23,7 +23,8 @@ static bool one_known_remedy(uint32_t bits)
 /* A process that was acted on must be the one that was asked for; one that is gone may have any start time. */
 static bool start_time_fits(const struct worker_result *res, const struct worker_request *req)
 {
-	bool acted = res->outcome == WORKER_RECLAIMED || res->outcome == WORKER_NOTHING || res->outcome == WORKER_WOULD;
+	bool acted = res->outcome == WORKER_RECLAIMED || res->outcome == WORKER_NOTHING ||
+		     res->outcome == WORKER_WOULD || res->nsteps;
 
 	return !acted || !req->start_time || res->start_time == req->start_time;
 }

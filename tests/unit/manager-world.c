@@ -143,8 +143,9 @@ int manager_world_worker(void)
 		.version = EXPLAIN_VERSION,
 		.outcome = WORKER_NOTHING,
 		.allocator = EXPLAIN_ALLOC_GLIBC,
-		.nremedies = 1,
-		.remedies = { { .remedy = WORKER_REMEDY_TRIM, .possible = 1, .predicted = PROMISED } },
+		.nremedies = 2,
+		.remedies = { { .remedy = WORKER_REMEDY_TRIM, .possible = 1, .predicted = PROMISED },
+			      { .remedy = WORKER_REMEDY_PAGEOUT, .possible = 1, .predicted = PROMISED } },
 	};
 	static struct worker_result result = {
 		.magic = WORKER_MAGIC,
@@ -156,10 +157,18 @@ int manager_world_worker(void)
 		.nsteps = 1,
 		.steps = { { .remedy = WORKER_REMEDY_TRIM, .has_predicted = 1, .predicted = PROMISED } },
 	};
+	const char *outcome = getenv("FAKE_MANAGER_OUTCOME");
 	struct worker_request req;
+
+	if (outcome)
+		result.outcome = (uint32_t)atoi(outcome);
 
 	if (recv(WORKER_FD, &req, sizeof(req), MSG_TRUNC) != (ssize_t)sizeof(req) || req.version != WORKER_VERSION)
 		return 97;
+	if (req.remedies & WORKER_REMEDY_PAGEOUT) {
+		result.steps[0].remedy = WORKER_REMEDY_PAGEOUT;
+		result.steps[0].swapped = PROMISED;
+	}
 	head.pid = result.pid = req.pid;
 	head.start_time = result.start_time = req.start_time;
 	return req.op == WORKER_OP_RECLAIM ? say(&result, sizeof(result)) : say(&head, sizeof(head));

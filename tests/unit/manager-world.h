@@ -36,7 +36,7 @@ size_t manager_world_count(const struct manager_world *w, enum ledger_kind kind)
 /* Runs it until nothing happens any more. */
 void manager_world_rest(struct manager_world *w);
 
-/* Being the worker: main() does when FAKE_MANAGER_WORKER is in the environment. */
+/* Being the worker: main() does when FAKE_MANAGER_WORKER is in the environment; FAKE_MANAGER_OUTCOME: a number. */
 int manager_world_worker(void);
 
 #endif

@@ -166,6 +166,33 @@ static void test_pressure(void **state)
 	assert_int_equal(manager_urgency(w.m, w.m->urgent_until_us), URGENCY_NONE);
 }
 
+/* What may be moved in a minute is used up by the first: the others wait for that, and take nobody's turn meanwhile. */
+static void test_turns(void **state)
+{
+	const struct timespec settled = { .tv_sec = 1, .tv_nsec = 100000000 };
+
+	(void)state;
+	begin("[Daemon]\nActionsPerMinute=3\nIntervalSec=2s\n[Pressure]\nPageoutPerMinute=100M\n"
+	      "[Reclaim]\nRemedies=pageout\nMinReclaim=90M\nSettledSec=1s\n");
+	conf_tree_put(&w.tree, "proc/meminfo", "SwapTotal: 4194304 kB\nSwapFree: 4194304 kB\n");
+	conf_tree_put(&w.tree, "proc/swaps", "Filename\tType\tSize\tUsed\tPriority\n/swap file 4194304 0 -2\n");
+	for (int i = 1; i <= 3; i++)
+		put(i, ALICE);
+	manager_world_open(&w);
+	manager_world_rest(&w);
+	nanosleep(&settled, NULL);
+	w.m->last_sweep_us -= w.m->settings.pressure_window_us;
+	manager_pressure(w.m);
+	manager_world_wait(&w, LEDGER_ACTION, 1);
+	manager_world_rest(&w);
+	assert_int_equal(manager_world_count(&w, LEDGER_ACTION), 1);
+	assert_int_equal((found(1)->decision.reason == REASON_RATE) + (found(2)->decision.reason == REASON_RATE) +
+				 (found(3)->decision.reason == REASON_RATE),
+			 2);
+	assert_true(w.m->budget.actions >= 2);
+	assert_int_equal(w.m->budget.running, 0);
+}
+
 struct told {
 	unsigned int calls;
 	int error;
@@ -266,6 +293,114 @@ static void test_interrupted(void **state)
 	assert_int_equal(memory_of_process(&w.m->memory, PROC_TREE_PID + 1, 1001)->actions, 1);
 }
 
+/* It gave 100 MiB back, and then failed: they are counted, and it isn't asked again at once. */
+static void test_failed_later(void **state)
+{
+	const struct ledger_record *rec;
+	char number[16];
+
+	(void)state;
+	begin("");
+	put(1, ALICE);
+	text_format(number, sizeof(number), "%d", WORKER_TIMEOUT);
+	assert_int_equal(setenv("FAKE_MANAGER_OUTCOME", number, 1), 0);
+	manager_world_open(&w);
+	rec = manager_world_wait(&w, LEDGER_ACTION, 1);
+	assert_int_equal(unsetenv("FAKE_MANAGER_OUTCOME"), 0);
+	assert_string_equal(rec->reason, "timeout");
+	assert_int_equal(rec->freed, 100 * MIB);
+	assert_int_equal(rec->rss_after, 200 * MIB);
+	assert_true(w.m->state.failed == 1 && w.m->state.actions == 0 && w.m->state.freed == 100 * MIB);
+	for (int i = 0; i < 2; i++) {
+		const struct track *t = memory_of_process(&w.m->memory, PROC_TREE_PID + 1, 1001);
+
+		assert_true(t->actions == 1 && t->refusals == 0 && t->freed == 100 * MIB);
+		assert_int_equal(w.m->checks.n, 1);
+		manager_world_close(&w);
+		manager_world_open(&w);
+	}
+}
+
+struct past_action {
+	uint64_t ago_us;
+	unsigned int number;
+	int64_t freed;
+	uint64_t rss_later; /* after ten minutes */
+};
+
+/* Of an earlier boot, in which the same program ran again and again. */
+static void put_past(const struct past_action *v, size_t n, uint64_t booted_ago_us)
+{
+	struct ledger *l = NULL;
+
+	assert_int_equal(ledger_open(w.state, MIB, &l), 0);
+	for (size_t i = 0; i < n; i++) {
+		struct ledger_record rec = { .kind = LEDGER_ACTION,
+					     .pid = (pid_t)(PROC_TREE_PID + v[i].number),
+					     .start_time = 1000 + v[i].number,
+					     .real_uid = ALICE,
+					     .boot_id = "fedcba9876543210fedcba9876543210",
+					     .comm = "big",
+					     .exe = "/usr/bin/big",
+					     .reason = "reclaimed",
+					     .remedies = WORKER_REMEDY_TRIM,
+					     .predicted = 100 * MIB,
+					     .rss_after = 200 * MIB,
+					     .freed = v[i].freed };
+
+		rec.real_us = clock_us(CLOCK_REALTIME) - v[i].ago_us;
+		rec.boot_us = booted_ago_us - v[i].ago_us;
+		assert_int_equal(ledger_append(l, &rec, false), 0);
+		rec.kind = LEDGER_CHECK;
+		rec.after_us = 600 * SECOND;
+		rec.real_us += 600 * SECOND;
+		rec.boot_us += 600 * SECOND;
+		rec.rss_after = v[i].rss_later;
+		assert_int_equal(ledger_append(l, &rec, false), 0);
+	}
+	ledger_close(&l);
+}
+
+/* What became of processes of earlier boots: many in vain among good ones hold nobody back, three in a row do. */
+static void test_earlier_boot(void **state)
+{
+	enum { N = 24 };
+	const uint64_t week_us = 6 * 86400 * SECOND;
+	struct past_action v[N];
+	const struct track *t;
+
+	(void)state;
+	for (unsigned int i = 0; i < N; i++)
+		/* Each second one takes its memory back. */
+		v[i] = (struct past_action){ (N - i + 1) * 3600 * SECOND, i, 100 * MIB, i % 2 ? 300 * MIB : 200 * MIB };
+	begin("");
+	put_past(v, N, week_us);
+	manager_world_open(&w);
+	t = memory_of_program(&w.m->memory, "/usr/bin/big", ALICE);
+	assert_int_equal(t->actions, N);
+	assert_int_equal(t->in_vain, 1);
+	assert_int_equal(t->not_before_us, 0);
+	assert_int_equal(w.m->memory.nprocesses, 0);
+	assert_int_equal(w.m->checks.n, 0);
+	manager_world_done(&w);
+
+	/* The same one again and again says no more than once. */
+	for (unsigned int i = 0; i < N; i++)
+		v[i].number = 1, v[i].rss_later = 300 * MIB;
+	begin("");
+	put_past(v, N, week_us);
+	manager_world_open(&w);
+	assert_int_equal(memory_of_program(&w.m->memory, "/usr/bin/big", ALICE)->in_vain, 1);
+	manager_world_done(&w);
+
+	for (unsigned int i = 0; i < POLICY_PROGRAM_IN_VAIN; i++)
+		v[i] = (struct past_action){ (60 - i) * 60 * SECOND, i, 100 * MIB, 300 * MIB };
+	begin("");
+	put_past(v, POLICY_PROGRAM_IN_VAIN, week_us);
+	manager_world_open(&w);
+	assert_int_equal(memory_of_program(&w.m->memory, "/usr/bin/big", ALICE)->in_vain, POLICY_PROGRAM_IN_VAIN);
+}
+
 static void test_settings(void **state)
 {
 	const struct manager_options how = { .conf_dirs = w.tree.dirs, .state_dir = w.state };
@@ -300,8 +435,11 @@ int main(void)
 {
 #define TEST(fn) cmocka_unit_test_teardown(fn, done)
 	const struct CMUnitTest tests[] = {
-		TEST(test_whole_way), TEST(test_back_off_of_one_user), TEST(test_tracers),  TEST(test_pressure),
-		TEST(test_requests),  TEST(test_interrupted),	       TEST(test_settings),
+		TEST(test_whole_way),	 TEST(test_back_off_of_one_user),
+		TEST(test_tracers),	 TEST(test_pressure),
+		TEST(test_requests),	 TEST(test_interrupted),
+		TEST(test_settings),	 TEST(test_failed_later),
+		TEST(test_earlier_boot), TEST(test_turns),
 	};
 
 	if (getenv("FAKE_MANAGER_WORKER"))

@@ -112,9 +112,12 @@ static void test_totals(void **state)
 	assert_int_equal(t.v[1].refused, 1);
 	assert_int_equal(t.v[1].failed, 1);
 	assert_int_equal(t.v[1].stopped_us, 30);
+	/* Nothing of a refusal; of one that failed later what it had given back by then. */
+	assert_int_equal(t.v[1].freed, 160);
+	assert_int_equal(t.v[1].predicted, 200);
 	assert_int_equal(t.v[2].would, 1);
 	assert_int_equal(t.all.actions, 3);
-	assert_int_equal(t.all.freed, 160);
+	assert_int_equal(t.all.freed, 240);
 	assert_int_equal(t.all.last_real_us, 77);
 }
 
@@ -129,7 +132,8 @@ static void test_swapped(void **state)
 	rec.swapped = 70;
 	add(&t, rec);
 	rec = rec_of(LEDGER_ACTION, "/s", "timeout");
-	rec.swapped = 5;
+	rec.swapped = rec.predicted = 5;
+	rec.freed = 5;
 	add(&t, rec);
 	rec = rec_of(LEDGER_CHECK, "/s", "");
 	rec.remedies = WORKER_REMEDY_PAGEOUT;
