@@ -16,16 +16,7 @@
 #include "core/worker-client.h"
 #include "ctl/explain.h"
 #include "ctl/notes.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
+#include "fuzz.h"
 
 static const struct worker_request request = {
 	.magic = WORKER_MAGIC,

@@ -15,10 +15,9 @@
 #include "bus/bus.h"
 #include "bus/doors.h"
 #include "fake-manager.h"
+#include "fuzz.h"
 
 #define TURNS_MAX 400
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static const char begin[] = "\0AUTH EXTERNAL\r\nDATA\r\nBEGIN\r\n";
 

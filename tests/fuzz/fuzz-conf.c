@@ -11,17 +11,10 @@
 
 #include "base/conf.h"
 #include "base/text.h"
+#include "fuzz.h"
 #include "policy/policy.h"
 
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
 #define MINUTE 60000000ull
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static int on_set(void *arg, const char *section, const char *key, const char *value, const char *origin)
 {

@@ -6,11 +6,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "fuzz.h"
 #include "glibc-image.h"
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
-size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed);
-size_t LLVMFuzzerMutate(uint8_t *data, size_t size, size_t max);
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 {
@@ -21,14 +18,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	glibc_image_exercise(&gi);
 	glibc_image_close(&gi);
 	return 0;
-}
-
-static uint64_t next_random(uint64_t *s)
-{
-	*s ^= *s << 13;
-	*s ^= *s >> 7;
-	*s ^= *s << 17;
-	return *s;
 }
 
 static uint64_t word_at(const uint8_t *data, size_t size, uint64_t r)
@@ -55,21 +44,21 @@ static uint64_t word_for(const uint8_t *data, size_t size, uint64_t old, uint64_
 					     0x10000,
 					     0xfff };
 
-	switch (next_random(s) % 7) {
+	switch (fuzz_random(s) % 7) {
 	case 0:
-		return word_at(data, size, next_random(s));
+		return word_at(data, size, fuzz_random(s));
 	case 1:
-		return word_at(data, size, next_random(s)) + (next_random(s) % 65 - 32) * 16;
+		return word_at(data, size, fuzz_random(s)) + (fuzz_random(s) % 65 - 32) * 16;
 	case 2:
-		return next_random(s) % 4096 * 16 + next_random(s) % 8;
+		return fuzz_random(s) % 4096 * 16 + fuzz_random(s) % 8;
 	case 3:
-		return extremes[next_random(s) % (sizeof(extremes) / sizeof(extremes[0]))];
+		return extremes[fuzz_random(s) % (sizeof(extremes) / sizeof(extremes[0]))];
 	case 4:
-		return old ^ 1ull << next_random(s) % 64;
+		return old ^ 1ull << fuzz_random(s) % 64;
 	case 5:
-		return old + (next_random(s) % 513 - 256) * 16;
+		return old + (fuzz_random(s) % 513 - 256) * 16;
 	default:
-		return next_random(s);
+		return fuzz_random(s);
 	}
 }
 
@@ -79,19 +68,19 @@ static uint64_t word_for(const uint8_t *data, size_t size, uint64_t old, uint64_
  */
 size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
 {
-	uint64_t s = seed * 0x9e3779b97f4a7c15ull + 1, n;
+	uint64_t s = fuzz_seed(seed), n;
 
-	if (size < 4096 + 8 || next_random(&s) % 16 == 0)
+	if (size < 4096 + 8 || fuzz_random(&s) % 16 == 0)
 		return LLVMFuzzerMutate(data, size, max);
-	n = 1 + next_random(&s) % 4;
+	n = 1 + fuzz_random(&s) % 4;
 	for (uint64_t i = 0, tries = 0; i < n && tries < 1000; tries++) {
-		size_t at = (next_random(&s) % 3 ? size % 4096 : 0) + next_random(&s) % (size / 8 - 512) * 8;
+		size_t at = (fuzz_random(&s) % 3 ? size % 4096 : 0) + fuzz_random(&s) % (size / 8 - 512) * 8;
 		uint64_t old, v;
 
 		if (at > size - sizeof(v))
 			continue;
 		memcpy(&old, data + at, sizeof(old));
-		if ((!old || old == 0x5a5a5a5a5a5a5a5aull) && next_random(&s) % 64)
+		if ((!old || old == 0x5a5a5a5a5a5a5a5aull) && fuzz_random(&s) % 64)
 			continue;
 		v = word_for(data, size, old, &s);
 		memcpy(data + at, &v, sizeof(v));

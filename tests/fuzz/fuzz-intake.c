@@ -10,14 +10,7 @@
 #include <sys/socket.h>
 
 #include "core/intake.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 struct source {
 	const uint8_t *data;

@@ -12,17 +12,10 @@
 
 #include "core/ledger-segment.h"
 #include "core/ledger-totals.h"
+#include "fuzz.h"
 
 #define RECORDS 6 /* of each of the two */
 #define ROOM (1u << 20)
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct edit {
 	uint16_t where;

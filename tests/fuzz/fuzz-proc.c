@@ -19,14 +19,7 @@
 #include "sense/names.h"
 #include "sense/region.h"
 #include "sense/proc.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 /*
  * A folder of /proc with one file in it. libFuzzer never comes to atexit():

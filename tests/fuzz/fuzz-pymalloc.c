@@ -10,15 +10,8 @@
 #include <string.h>
 
 #include "fake-pymalloc.h"
+#include "fuzz.h"
 #include "inspect/image.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 struct edit {
 	uint16_t where; /* which word of the interesting ones, see edit_at() */

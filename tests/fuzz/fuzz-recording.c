@@ -9,14 +9,7 @@
 
 #include "base/crc.h"
 #include "ctl/report.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
+#include "fuzz.h"
 
 static unsigned char file[64 << 10];
 

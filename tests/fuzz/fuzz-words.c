@@ -11,16 +11,9 @@
 
 #include "base/parse.h"
 #include "ctl/ctl.h"
-
-#define MUST(x)                  \
-	do {                     \
-		if (!(x))        \
-			abort(); \
-	} while (0)
+#include "fuzz.h"
 
 #define WORDS 64
-
-int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 
 static bool is_plain(const char *s)
 {
