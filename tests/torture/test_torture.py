@@ -109,6 +109,7 @@ def one_trim(tally, pid, before, i, timeout="2s"):
 # found, the others are by and by; a call that hasn't returned at the deadline is left to end by itself.
 TRIMMED = {
     "idle beside three malloc threads": ("heap3", [], "2s", 0.99),
+    "all threads in one arena": ("heap3", ["--no-idle"], "500ms", 0.3),
     "single-threaded malloc loop": ("single", [], "200ms", 0.3),
     "single-threaded, every malloc function, short sleeps": ("single", ["--all", "--sleep-us=300"], "500ms", 0.3),
     "registers in user code": ("regs", ["--mode=spin"], "500ms", 0.3),
@@ -118,8 +119,9 @@ TRIMMED = {
     "threads that come and go": ("targets", ["--mode=threads"], "500ms", 0.3),
     "children that come and go": ("targets", ["--mode=forks"], "500ms", 0.3),
 }
-# those that "Done when" names get all of them, the others a third
+# those that "Done when" names get all of them, the others a third; of those that take long make check has a tenth
 MAIN_CASES = ("idle beside three malloc threads", "single-threaded malloc loop")
+SLOW_CASES = () if LONG else ("all threads in one arena",)
 
 
 @pytest.mark.parametrize("name", TRIMMED)
@@ -128,7 +130,7 @@ def test_trims(start, name, capsys):
     v = start(program, *args)
     v.moves_on()
     before, tally, waits = v.snapshot(), Tally(name, capsys), random.Random(SEED)
-    n = N if name in MAIN_CASES else max(N // 3, 30)
+    n = N if name in MAIN_CASES else max(N // (10 if name in SLOW_CASES else 3), 30)
     for i in range(n):
         one_trim(tally, v.pid, before, i, timeout)
         assert not v.get("errors"), f"trim {i}, seed {SEED}: {v.note}"
@@ -192,6 +194,7 @@ KILLED = {
     "registers in read": ("regs", ["--mode=read", "--ms=5"], False),
     "registers in timed futex": ("regs", ["--mode=futex", "--ms=5"], False),
     "idle beside three malloc threads": ("heap3", [], True),
+    "all threads in one arena": ("heap3", ["--no-idle"], False),
     "single-threaded malloc loop": ("single", ["--sleep-us=500"], False),
 }
 

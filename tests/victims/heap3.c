@@ -3,6 +3,9 @@
  * One thread idle in epoll_wait beside threads that allocate and free without
  * a pause, every block with canaries. Each thread counts its rounds, so that a
  * judge sees a single stuck one.
+ *
+ *   --no-idle   nobody sleeps, and all of them, the first thread too, are in one arena: whoever
+ *               is made to trim meets its lock in the hands of the others
  */
 #include <pthread.h>
 #include <sys/epoll.h>
@@ -113,6 +116,30 @@ static void *ticker(void *arg)
 	return NULL;
 }
 
+/* @first to @n: the numbers of the workers that get a thread of their own. */
+static void workers_start(pthread_t *t, uintptr_t first, uintptr_t n)
+{
+	for (uintptr_t i = first; i < n; i++)
+		if (pthread_create(&t[i], NULL, worker, (void *)i))
+			die("pthread_create");
+}
+
+static int nobody_idle(unsigned long n)
+{
+	pthread_t t[VSTAT_THREADS];
+
+	if (!mallopt(M_ARENA_MAX, 1))
+		die("mallopt");
+	workers_start(t, 1, n);
+	vs->progress[0] = 1;
+	threads_await(n);
+	vs->ready = 1;
+	worker((void *)0);
+	for (uintptr_t i = 1; i < n; i++)
+		pthread_join(t[i], NULL);
+	return vstat_finish();
+}
+
 int main(int argc, char **argv)
 {
 	unsigned long n = opt_num(argc, argv, "threads", 3);
@@ -123,9 +150,9 @@ int main(int argc, char **argv)
 	throttle_us = opt_num(argc, argv, "throttle-us", 0);
 	if (efd < 0 || n > VSTAT_THREADS)
 		die("start");
-	for (uintptr_t i = 0; i < n; i++)
-		if (pthread_create(&t[i], NULL, worker, (void *)i))
-			die("pthread_create");
+	if (opt(argc, argv, "no-idle", NULL))
+		return nobody_idle(n);
+	workers_start(t, 0, n);
 	if (pthread_create(&t[n], NULL, ticker, &efd))
 		die("pthread_create");
 	vs->sleeper_tid = getpid();
