@@ -276,6 +276,23 @@ def test_handler_in_malloc_again_and_again(start):
         v.kill()
 
 
+def test_restartable_sequence(start):
+    """It is in one whenever it runs: refused, unless the kernel itself has just thrown it out of one when it is stopped."""
+    v = start("rseq", "--for-ever", "--work=20000")
+    v.moves_on()
+    before, told = v.snapshot(), []
+    for _ in range(50):
+        t = judge.trim(v.pid, "--timeout=30ms")
+        assert t.outcome in ("refused", "timeout", "reclaimed", "nothing"), t
+        told += [t.reason] if t.outcome == "refused" and "restartable sequence" in t.reason else []
+        if len(told) == 3:
+            break
+    assert told, t
+    v.moves_on()
+    v.unharmed(before, quiet=False)
+    v.finish()
+
+
 # --- who asks
 
 def copy_of_programs(tmp):

@@ -9,7 +9,8 @@ import pytest
 from hammering import CASES, KILLS, Drivers, inject, kill
 
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
-SOME = [c for c in CASES if c.name in ("registers in user code", "idle beside three malloc threads that rest")]
+SOME = [c for c in CASES if c.name in ("registers in user code", "idle beside three malloc threads that rest",
+                                       "all threads in one arena")]
 KILLED = [k for k in KILLS if k.name == "registers in epoll_wait"]
 
 

@@ -116,12 +116,14 @@ TRIMMED = {
     "registers in epoll_wait": ("regs", ["--mode=epoll", "--ms=3"], "2s", 0.9),
     "registers in read": ("regs", ["--mode=read", "--ms=3"], "2s", 0.9),
     "registers in nanosleep": ("regs", ["--mode=nanosleep", "--ms=3"], "2s", 0.9),
+    "restartable sequences": ("rseq", [], "500ms", 0.3),
     "threads that come and go": ("targets", ["--mode=threads"], "500ms", 0.3),
     "children that come and go": ("targets", ["--mode=forks"], "500ms", 0.3),
 }
-# those that "Done when" names get all of them, the others a third; of those that take long make check has a tenth
+# those that "Done when" names get all of them, the others a third; those that take long are in million.py too,
+# and make check has hardly any of them here
 MAIN_CASES = ("idle beside three malloc threads", "single-threaded malloc loop")
-SLOW_CASES = () if LONG else ("all threads in one arena",)
+SLOW_CASES = () if LONG else ("all threads in one arena", "restartable sequences")
 
 
 @pytest.mark.parametrize("name", TRIMMED)
@@ -130,7 +132,7 @@ def test_trims(start, name, capsys):
     v = start(program, *args)
     v.moves_on()
     before, tally, waits = v.snapshot(), Tally(name, capsys), random.Random(SEED)
-    n = N if name in MAIN_CASES else max(N // (10 if name in SLOW_CASES else 3), 30)
+    n = N if name in MAIN_CASES else max(N // (30 if name in SLOW_CASES else 3), 30)
     for i in range(n):
         one_trim(tally, v.pid, before, i, timeout)
         assert not v.get("errors"), f"trim {i}, seed {SEED}: {v.note}"
