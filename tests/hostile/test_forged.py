@@ -128,19 +128,20 @@ def test_read_while_it_changes(args, forged, bystanders, capsys):
                                   ["--how=stack"]], ids=lambda a: a[0][6:])
 def test_worker_ends_by_its_deadline(args, forged, capsys):
     """The worker itself, without a client that would end it: deadline and a tenth."""
-    v, late = forged(*args), []
+    v, took = forged(*args), []
     for us in (300000, 1000000, *((5000000,) if LONG else ())):
         for remedies in (workerproto.TRIM, 1 << 2):
             began = time.monotonic()
             with workerproto.Worker(workerproto.request(v.pid, remedies=remedies, timeout_us=us)) as w:
                 w.result(30)
                 w.wait(30)
-            late.append((time.monotonic() - began) / (us / 1e6))
+            took.append((time.monotonic() - began, us / 1e6))
             let_go(v.pid)
             if not v.alive():
                 break
     verdict = Verdict(f"worker's time, {args[0]}", capsys)
-    verdict.say(f"at most {max(late):.2f} of its deadline")
+    verdict.say(f"{sum(t < 1.1 * allowed for t, allowed in took)} of {len(took)} within 1.1 of their deadline, "
+                f"at most {max(t / allowed for t, allowed in took):.2f} of it")
     verdict.show()
-    # A busy machine's share is a second, at most.
-    assert all(t < 1.1 or (t - 1.1) * 0.3 < 1 for t in late), late
+    # A busy machine's share is a second, however long the deadline.
+    assert all(t - 1.1 * allowed < 1 for t, allowed in took), took
