@@ -212,6 +212,15 @@ def covered(start, end, ranges):
     return start >= end
 
 
+def undisturbed(busy, idle, before):
+    """The sleeper never woke. The busy one never gave up a CPU by itself, as it must in every stop and in every wait for
+    a lock: if it was ever kept from running, then by others who ran. That is the one way of being slow that depends on
+    the machine, and the one that isn't judged."""
+    assert switches(idle.pid) == before[1], "somebody has stopped a bystander"
+    waited = switches(busy.pid)[0] - before[0][0]
+    assert not waited, f"a bystander was stopped, or has waited for somebody, {waited} times"
+
+
 class Victim:
     """A victim and its status page. Ends with it, at the latest."""
 

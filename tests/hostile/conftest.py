@@ -1,4 +1,4 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Fixtures of all hostile tests."""
 
-from hostile import bystanders, place  # noqa: F401
+from hostile import bystanders, pair, place  # noqa: F401

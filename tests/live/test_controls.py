@@ -36,6 +36,17 @@ def test_mere_attach_breaks_never_restarting_calls():
         assert "errno 4" in r.note or "errno 61" in r.note, r.note
 
 
+@pytest.mark.parametrize("whom", [0, 1], ids=["busy", "asleep"])
+def test_a_stop_of_a_bystander_is_noticed(start, whom):
+    """As short as can be, and nothing is done in it."""
+    two = start("single"), start("plain", asleep=True)
+    before = [judge.switches(v.pid) for v in two]
+    two[0].moves_on(rounds=100)
+    judge.undisturbed(*two, before)
+    assert judge.disturb("touch", two[whom].pid) == 0
+    assert "a bystander" in finds_harm(judge.undisturbed, *two, before)
+
+
 def test_eintr_in_any_call_is_noticed(start):
     v = start("sleepers", "--case=read_pipe", "--ms=60000", asleep=True)
     assert judge.disturb("errno", v.pid) == 0
