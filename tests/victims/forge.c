@@ -7,6 +7,7 @@
  * by its registers and mask only.
  */
 #include <pthread.h>
+#include <sched.h>
 
 #include "victim.h"
 
@@ -276,6 +277,9 @@ static void *scribble(void *arg)
 	const uint64_t top = *heap.top, room = (uint64_t)((uint64_t *)sbrk(0) - lo);
 
 	(void)arg;
+	/* To start the next thread takes a heap that is in order. */
+	while (!vs->ready)
+		sched_yield();
 	for (;;) {
 		uint64_t r = rnd(&s);
 
