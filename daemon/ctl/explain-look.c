@@ -57,6 +57,7 @@ static int read_regions(int dir, struct explanation *e)
 	int r = region_list_read(dir, REGIONS_MAX, &e->regions);
 
 	e->has_regions = r == 0;
+	e->regions_error = r;
 	return r == -EACCES || r == -EPERM || r == -EBADMSG || r == -E2BIG ? 0 : r;
 }
 

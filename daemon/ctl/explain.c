@@ -29,6 +29,20 @@ static const struct option_spec explain_options[] = {
 	  "a time such as 10s", NULL },
 };
 
+/* Not the kernel's view: why. */
+static int judge_regions(const struct explanation *e, const char *comm)
+{
+	if (e->regions_error == -EACCES || e->regions_error == -EPERM) {
+		ctl_diag("pid %d (%s): its mappings may not be read; be root, or see 'reclaimctl doctor'", e->proc.pid,
+			 comm);
+		return CTL_DENIED;
+	}
+	ctl_diag("pid %d (%s): %s", e->proc.pid, comm,
+		 e->regions_error == -E2BIG ? "it has too many mappings to list" :
+					      "its mappings change faster than they can be read; try again");
+	return CTL_FAILED;
+}
+
 /* What came of the looking: a diagnostic where something is missing, and the exit status. */
 static int judge(const struct explanation *e)
 {
@@ -57,11 +71,8 @@ static int judge(const struct explanation *e)
 			ctl_diag("pid %d (%s): %s: %s%s", e->proc.pid, comm, rows[i].before,
 				 escape_text(h->reason, reason, sizeof(reason)), rows[i].after);
 	}
-	if (status == CTL_DONE && !e->has_regions && !e->proc.kthread) {
-		ctl_diag("pid %d (%s): its mappings may not be read; be root, or see 'reclaimctl doctor'", e->proc.pid,
-			 comm);
-		status = CTL_DENIED;
-	}
+	if (status == CTL_DONE && !e->has_regions && !e->proc.kthread)
+		status = judge_regions(e, comm);
 	return status;
 }
 

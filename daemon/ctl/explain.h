@@ -47,6 +47,7 @@ struct notes {
 struct explanation {
 	struct proc proc;
 	bool has_regions;
+	int regions_error; /* why not: -EACCES, -EPERM; -EBADMSG: they change all the time; -E2BIG */
 	struct region_list regions;
 	uint8_t *kinds; /* enum account_kind of each region: whose most of it is */
 	struct account accounts[ACCOUNT_N];

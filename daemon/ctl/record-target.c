@@ -144,7 +144,7 @@ int record_target_look(const struct ctl *ctl, struct record_target *t, int cance
 	if (!is_it(t, &e.proc))
 		return -ESRCH;
 	fill_counted(&e.proc, ret);
-	if (h->outcome == WORKER_DENIED || !e.has_regions) {
+	if (h->outcome == WORKER_DENIED || e.regions_error == -EACCES || e.regions_error == -EPERM) {
 		t->denied = true;
 		text_format(t->why, sizeof(t->why), "%s",
 			    h->outcome == WORKER_DENIED ? h->reason : "its mappings may not be read");
