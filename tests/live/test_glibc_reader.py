@@ -1,5 +1,5 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the reader sees of a heap from outside is what its own malloc_info() and mallinfo() say, to
+"""What the reader sees of a heap from outside is what its own malloc_info() and mallinfo2() say, to
 the byte; what it predicts of malloc_trim() is what that returns, to the page.
 
 On this machine's own glibc, and on those of other releases' userlands when RECLAIM_CHROOTS names a
@@ -40,11 +40,12 @@ class Heap:
     """A victim that obeys lines on its standard input."""
 
     def __init__(self, pattern, suite="own", tunables=None, asleep=True):
+        self.suite = suite
         env = {"GLIBC_TUNABLES": f"glibc.malloc.{tunables}"} if tunables else {}
         program = judge.VICTIMS / "heaps"
         if SUITES[suite]:
-            # 2.31 has pthread_create in a library of its own; its symbol is bound to no library in particular.
-            env["LD_PRELOAD"] = "libpthread.so.0"
+            # 2.31 has pthread_create and dlsym in libraries of their own; its symbols are bound to none in particular.
+            env["LD_PRELOAD"] = "libpthread.so.0 libdl.so.2"
             argv = [CHROOT, "run", "--bind", program.parent, "/mnt", SUITES[suite],
                     "env", *(f"{k}={v}" for k, v in env.items()), "/mnt/heaps", pattern]
         else:
@@ -78,7 +79,7 @@ class Heap:
         judge.wait_for("the heap's owner to sleep", 30, lambda: judge.asleep(self.pid))
 
     def info(self):
-        """malloc_info and mallinfo, as dicts."""
+        """malloc_info and mallinfo2 (mallinfo before 2.33), as dicts."""
         self.say("info")
         lines = []
         while not lines or lines[-1] != "end\n":
@@ -94,6 +95,7 @@ class Heap:
                 "free_blocks": int(total["rest"].get("count")) - 1,  # the top is one of them
                 "system": int(heap.find("system[@type='current']").get("size")),
             })
+        assert SUITES[self.suite] or "mallinfo2" in rest
         return arenas, {k: int(v) for k, v in re.findall(r"(\w+)=(-?\d+)", rest)}
 
     def rss(self):
@@ -125,7 +127,7 @@ def agree(facts, heap):
         assert mine["in_use"] + mine["cached"] + mine["free"] == mine["system"]
         assert mine["in_runs"] == mine["free_resident"]
         assert mine["kept_by_little"] <= mine["free_resident"] - mine["top_resident"]
-    # mallinfo() of up to 2.42 has joined the fast bins with the free chunks when it counts.
+    # mallinfo2() of up to 2.42 has joined the fast bins with the free chunks when it counts.
     assert facts["free"] + facts["fastbins"] == info["fordblks"]
     assert facts["system"] == info["arena"]
     assert facts["in_use"] + facts["tcaches"] == info["uordblks"]

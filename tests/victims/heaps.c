@@ -7,7 +7,7 @@
  *   heaps PATTERN [SCALE]
  *
  * Builds the first half of the pattern and prints "ready"; then obeys lines on
- * standard input: "info" prints malloc_info, mallinfo, its own live bytes and
+ * standard input: "info" prints malloc_info, mallinfo2, its own live bytes and
  * "end"; "next" does the second half of the pattern; "refill" puts blocks of
  * other sizes where it has freed some; "trim" calls malloc_trim(0).
  */
@@ -371,15 +371,43 @@ static const struct pattern {
 	{ "busy", busy_begin, busy_next, false },
 };
 
+#if !__GLIBC_PREREQ(2, 33)
+struct mallinfo2 {
+	size_t arena, hblks, hblkhd, uordblks, fordblks, keepcost;
+};
+#endif
+
+/* As in oldsyms.h: before 2.34 it is in libdl. */
+__asm__(".symver dlsym, dlsym@GLIBC_2.2.5");
+static struct mallinfo2 (*wide_account)(void);
+
+/* mallinfo() counts in ints: where there is nothing else, heaps must be smaller than 4 GiB. */
 #pragma GCC diagnostic ignored "-Wdeprecated-declarations"
-static void info(void)
+static struct mallinfo2 own_account(void)
 {
 	struct mallinfo m;
 
-	malloc_info(0, stdout);
+	if (wide_account)
+		return wide_account();
 	m = mallinfo();
-	printf("mallinfo arena=%u hblks=%u hblkhd=%u uordblks=%u fordblks=%u keepcost=%u\n", m.arena, m.hblks, m.hblkhd,
-	       m.uordblks, m.fordblks, m.keepcost);
+	return (struct mallinfo2){
+		.arena = (unsigned int)m.arena,
+		.hblks = (unsigned int)m.hblks,
+		.hblkhd = (unsigned int)m.hblkhd,
+		.uordblks = (unsigned int)m.uordblks,
+		.fordblks = (unsigned int)m.fordblks,
+		.keepcost = (unsigned int)m.keepcost,
+	};
+}
+
+static void info(void)
+{
+	struct mallinfo2 m;
+
+	malloc_info(0, stdout);
+	m = own_account();
+	printf("%s arena=%zu hblks=%zu hblkhd=%zu uordblks=%zu fordblks=%zu keepcost=%zu\n",
+	       wide_account ? "mallinfo2" : "mallinfo", m.arena, m.hblks, m.hblkhd, m.uordblks, m.fordblks, m.keepcost);
 	printf("live=%lld\nend\n", (long long)live);
 	fflush(stdout);
 }
@@ -420,6 +448,8 @@ int main(int argc, char **argv)
 		      MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
 	if (blocks == MAP_FAILED)
 		die("mmap");
+	/* Now, since it allocates when it finds nothing: glibc has it since 2.33. */
+	wide_account = (struct mallinfo2(*)(void))(uintptr_t)dlsym(RTLD_DEFAULT, "mallinfo2");
 	p->begin();
 	if (p->in_child && fork() != 0) {
 		for (;;)

@@ -3,6 +3,7 @@
 #ifndef TESTS_HEAPS_H
 #define TESTS_HEAPS_H
 
+#include <dlfcn.h>
 #include <fcntl.h>
 #include <malloc.h>
 #include <pthread.h>
