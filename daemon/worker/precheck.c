@@ -151,11 +151,30 @@ static bool precheck_state(const struct subject *s, char *why, size_t size)
 	return true;
 }
 
+/* 0: the same. Positive: not. -errno. */
+static int precheck_compare(pid_t a, pid_t b)
+{
+	long r = syscall(SYS_kcmp, a, b, KCMP_VM, 0ul, 0ul);
+
+	return r < 0 ? -errno : (int)r;
+}
+
+/* true: it does, or nobody can tell. */
 static bool precheck_same_memory(const struct subject *s, pid_t other, char *why, size_t size)
 {
-	if (other <= 0 || syscall(SYS_kcmp, s->stat.pid, other, KCMP_VM, 0ul, 0ul) != 0)
+	int r = other <= 0 ? 1 : precheck_compare(s->stat.pid, other);
+
+	/*
+	 * Another user's parent may not be compared with, and is let pass, since who shares the memory of a process
+	 * that we may trace may be traced too, as long as neither changes its user. A filter on ourselves, or a
+	 * kernel without the call, answers about us too.
+	 */
+	if (r > 0 || r == -ESRCH || ((r == -EPERM || r == -EACCES) && precheck_compare(getpid(), getpid()) == 0))
 		return false;
-	text_format(why, size, "it shares its memory with process %d (vfork?)", other);
+	if (r < 0)
+		text_format(why, size, "whether it shares its memory can't be told (kcmp: %s)", strerror(-r));
+	else
+		text_format(why, size, "it shares its memory with process %d (vfork?)", other);
 	return true;
 }
 
