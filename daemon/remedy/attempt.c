@@ -4,8 +4,11 @@
 #include <errno.h>
 #include <string.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
+#include "base/procfs.h"
+#include "base/pstatus.h"
 #include "base/text.h"
 
 #define SEARCH_NS (2 * 1000000000ull) /* looking for a safe point costs the target a little each time */
@@ -60,6 +63,15 @@ static void attempt_failed(int r, const struct failure *table, size_t n, const c
 	result_set(ret, REMEDY_FAILED, "the injection failed: %s", strerror(-r));
 }
 
+/* A container's runtime may forbid ptrace() to everybody in it, root too. */
+static bool attempt_is_filtered(const struct remedy_site *site)
+{
+	_cleanup_close_ int dir = procfs_open_pid(site->proc, getpid());
+	struct pstatus st;
+
+	return dir >= 0 && pstatus_read(dir, &st) == 0 && st.seccomp;
+}
+
 void attempt_pick_failed(const struct remedy_site *site, int r, const struct inject_found *found,
 			 struct remedy_result *ret)
 {
@@ -70,6 +82,10 @@ void attempt_pick_failed(const struct remedy_site *site, int r, const struct inj
 	if (r == -EAGAIN)
 		result_set(ret, REMEDY_REFUSED, "no safe point in time (%llu looks): %s",
 			   (unsigned long long)found->looks, why);
+	else if ((r == -EPERM || r == -ENOSYS) && attempt_is_filtered(site))
+		result_set(ret, REMEDY_DENIED,
+			   "tracing it failed (%s); this command is under a seccomp filter, which may forbid it",
+			   strerror(-r));
 	else
 		attempt_failed(r, pick_failures, ARRAY_SIZE(pick_failures), "", ret);
 }
