@@ -23,6 +23,7 @@
 #include "worker/explain.h"
 #include "worker/message.h"
 #include "worker/sandbox.h"
+#include "worker/unopened.h"
 
 #define READER_FDS 8192
 #define READER_END_NS 50000000ull /* a killed one takes a thousandth */
@@ -250,8 +251,9 @@ static void reader_main(int fd, int piddir, const struct worker_request *request
 	reader_know(&st, request);
 	st.open_error = target_open(piddir, &st.target);
 	closep(&piddir);
-	if (st.open_error == 0)
-		st.open_error = sandbox_enter();
+	/* Whatever it says is about us, and must not be taken for a fault or a wish of the target's. */
+	if (st.open_error == 0 && sandbox_enter() < 0)
+		st.open_error = -UNOPENED_UNCONFINED;
 	for (;;) {
 		struct reader_request req;
 		struct reader_reply reply;

@@ -17,6 +17,8 @@ static const struct {
 	{ -EPERM, WORKER_DENIED, "tracing it needs root, or the same user and a process that allows it" },
 	{ -EMFILE, WORKER_REFUSED, "it has more files mapped than may be opened here (ulimit -n)" },
 	{ -E2BIG, WORKER_REFUSED, "it has too many mappings to look at" },
+	{ -UNOPENED_UNCONFINED, WORKER_FAILED,
+	  "who looks at it could not be confined first; is there a seccomp filter on this command?" },
 	{ -EBUSY, WORKER_REFUSED, "others look into it already, or hang in files or memory of it that never answer" },
 };
 
