@@ -23,6 +23,7 @@ enum { RAX, RBX, RCX, RDX, RSI, RDI, RBP, R8, R9, R10, R11, R12, R13, R14, R15, 
 HIDDEN uint64_t regs_gin[NGPR], regs_gout[NGPR], regs_red[16], regs_red_out[16];
 HIDDEN uint64_t regs_flags, regs_flags_out, regs_rsp, regs_rsp_out, regs_spin, regs_tmp;
 HIDDEN uint32_t regs_xmask;
+static uint32_t in_use; /* of regs_xmask, in this round */
 HIDDEN unsigned char regs_xin[XSIZE] __attribute__((aligned(64))), regs_xout[XSIZE] __attribute__((aligned(64)));
 HIDDEN unsigned char regs_xkeep[XSIZE] __attribute__((aligned(64)));
 
@@ -116,13 +117,12 @@ static size_t xstate_size(void)
 	return end;
 }
 
-/* A standard-format XSAVE area with every component that we know in use. */
+/* A standard-format XSAVE area with content for every component that we know. */
 static void xstate_prepare(void)
 {
 	unsigned int a, b, c, d, lo, hi;
 	uint32_t mxcsr = 0x1f80 | 0x6000; /* round to zero */
 	uint16_t fcw = 0x027f | 0x0c00; /* double precision, round to zero */
-	uint64_t bv;
 
 	if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
 		die("no XSAVE");
@@ -139,16 +139,15 @@ static void xstate_prepare(void)
 	for (int i = 0; i < 8; i++)
 		memset(regs_xin + 32 + 16 * i + 10, 0, 6);
 	memset(regs_xin + 416, 0, 512 - 416 + 64);
-	bv = regs_xmask;
-	memcpy(regs_xin + 512, &bv, 8);
 }
 
 static int xstate_differs(unsigned int *ret_component)
 {
+	static const unsigned char unused[XSIZE];
 	uint64_t bv;
 
 	memcpy(&bv, regs_xout + 512, 8);
-	if ((bv & regs_xmask) != regs_xmask) {
+	if ((bv & in_use) != in_use) {
 		*ret_component = 100;
 		return 1;
 	}
@@ -167,7 +166,7 @@ static int xstate_differs(unsigned int *ret_component)
 		if (!(regs_xmask & (1u << i)))
 			continue;
 		__cpuid_count(0xd, i, size, off, c, d);
-		if (memcmp(regs_xin + off, regs_xout + off, size)) {
+		if (memcmp(in_use & (1u << i) ? regs_xin + off : unused, regs_xout + off, size)) {
 			*ret_component = i;
 			return 1;
 		}
@@ -177,6 +176,11 @@ static int xstate_differs(unsigned int *ret_component)
 
 static void prepare(uint64_t round)
 {
+	uint64_t bv;
+
+	/* What is in its initial state has no content in a frame, only a bit that says so. */
+	bv = in_use = round & 16 ? regs_xmask & 3 : regs_xmask;
+	memcpy(regs_xin + 512, &bv, 8);
 	for (int i = 0; i < NGPR; i++)
 		regs_gin[i] = rnd(&seed);
 	for (int i = 0; i < 16; i++)
