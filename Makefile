@@ -261,7 +261,7 @@ million: setup-check ## a million injections, 20,000 kills, 10,000 stacks compar
 RECLAIM_FIRE_SECONDS ?= 120
 PROGRAMS ?=
 fire_record = $(if $(filter 120-,$(RECLAIM_FIRE_SECONDS)-$(PROGRAMS)),Documentation,build/check)/fire.rst
-fire: setup-check setup-fire ## redis, PostgreSQL, gcc, ... trimmed at work, same results as without (2 hours); Documentation/fire.rst; PROGRAMS='redis gcc'
+fire: setup-check setup-fire ## redis, PostgreSQL, gcc, CPython's tests, ... trimmed at work, same results as without (3 hours); Documentation/fire.rst; PROGRAMS='redis gcc'
 	@RECLAIM_FIRE_SECONDS='$(RECLAIM_FIRE_SECONDS)' RECLAIM_FIRE_PROGRAMS='$(PROGRAMS)' \
 		RECLAIM_RECORD='$(fire_record)' scripts/check fire
 

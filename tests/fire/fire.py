@@ -7,7 +7,8 @@ usage: tests/fire/fire.py [--seconds=N] [--seed=N] [--record=FILE] [PROGRAM...]
 
 For each program three runs: a control of N seconds; fire, as long, all its processes trimmed once a second; and one of
 2 N seconds in which segments with and without trims at the most that the daemon does by default take turns, so that
-what else the machine does falls on both alike. Wants to be root."""
+what else the machine does falls on both alike. cpython, which is CPython's own test suite, has no such runs: see
+cpython.py. Wants to be root."""
 
 import argparse
 import json
@@ -23,6 +24,7 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 HERE = Path(__file__).resolve().parent
 sys.path[:0] = [str(HERE), str(HERE.parent)]
+import cpython  # noqa: E402
 import figures  # noqa: E402
 import judge  # noqa: E402
 import programs  # noqa: E402
@@ -34,7 +36,7 @@ from subjects import Broken, Job  # noqa: E402
 SUBJECTS = {s.name.replace(" ", "-"): s for s in (
     servers.Redis, servers.RedisGlibc, servers.Memcached, servers.Nginx, servers.Postgres, servers.Gunicorn,
     programs.Node, programs.Java, programs.Ruby, programs.Perl, programs.Sqlite, programs.Git, programs.Gcc,
-    programs.Chromium)}
+    programs.Chromium, cpython.Suite)}
 FIRE_EVERY = 1  # seconds
 SEGMENT = 10
 
@@ -180,20 +182,27 @@ class Fire:
                 "paced_halves": [paced.of("control", 0), paced.of("control", 1)], "paced_tally": paced.tally("default"),
                 "others": paced.others}
 
+    def suite(self, kind):
+        seconds = self.args.seconds  # of each run; the others have four of them
+        doc = kind(self.place, self.args.seed).run(0 if seconds >= record.SECONDS else 4 * seconds)
+        return {**doc, "seconds": seconds}
+
     def one(self, name, kind):
         began = time.monotonic()
         try:
-            doc = self.program(kind)
+            doc = self.suite(kind) if kind is cpython.Suite else self.program(kind)
         except Exception as e:  # whatever it is, it is this program's verdict, and the others go on
             self.results.append({"name": name, "failed": f"{type(e).__name__}: {e}"[:1000], "seed": self.args.seed})
             self.told(False, f"{name}: same results, no crash, no error", f"{e}\n{traceback.format_exc()}")
             return
-        doc["wall"] = time.monotonic() - began
+        doc.update(wall=time.monotonic() - began, refusal=kind.refusal)
         self.results.append(doc)
-        tally = doc["fire_tally"]
-        self.told(tally["acts"] > 0, f"{name}: same results, no crash, no error; {tally['acts']} acts, "
-                  f"{tally['outcomes']}, {tally['bytes'] >> 20} MiB, longest stop {tally['stop_us']} us",
+        tally, wrong = doc["fire_tally"], record.wrong(doc)
+        self.told(not wrong, f"{name}: same results, no crash, no error; {tally['acts']} acts, "
+                  f"{tally['outcomes']}, {tally['bytes'] >> 20} MiB, longest stop {tally['stop_us']} us{wrong}",
                   "\n".join(f"{count} x {reason}" for reason, count in tally["reasons"].items()))
+        if "modules" in doc:
+            return
         for what, ratio, noise, good in record.verdicts(doc):
             self.told(good or noise, f"{name}: {what} {ratio:.3f} of the control's", skip=noise)
 

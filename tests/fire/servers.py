@@ -20,6 +20,7 @@ class Redis(Subject):
     """As packaged: on jemalloc, which is refused."""
 
     name = "redis"
+    refusal = "its malloc is jemalloc's"
     complaints = r"REDIS BUG REPORT|crashed by signal|Assertion|Guru"
     env = None
 
@@ -45,6 +46,7 @@ class RedisGlibc(Redis):
     """The same program on the C library's malloc, by having that found first."""
 
     name = "redis-glibc"
+    refusal = None
     env = {"LD_PRELOAD": LIBC}
 
 

@@ -110,6 +110,7 @@ class Subject:
     user = "nobody"
     load = Clients
     complaints = None  # what must not be in its log
+    refusal = None  # why none of it may be touched, where its allocator is one that we don't know
     ending = signal.SIGTERM
 
     def __init__(self, place, seed):
@@ -197,6 +198,7 @@ class Job:
     """Done again and again; do() begins it, result() is what must be the same each time."""
 
     remedies = "trim,purge"
+    refusal = None
 
     def __init__(self, place, seed):
         self.dir, self.seed, self.procs = place / self.name, seed, []

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
+import cpython  # noqa: E402
 import figures  # noqa: E402
 import fire  # noqa: E402
 import judge  # noqa: E402
@@ -51,10 +52,10 @@ def run(tmp_path, before, kind="control", seconds=.3):
 def test_right_answers_under_fire(tmp_path):
     for seconds in (.3, 3, 30):  # a busy machine needs its time
         done = run(tmp_path, "pass", "fire", seconds)
-        if done.of("fire") and done.tally("fire")["acts"]:
+        if done.of("fire") and record.done(done.tally("fire")):
             break
     assert 0 < done.of("fire")["count"] <= done.requests
-    assert done.tally("fire")["acts"] > 0
+    assert record.done(done.tally("fire")) > 0
 
 
 @pytest.mark.parametrize("before, why", [
@@ -155,3 +156,66 @@ def test_limits(default, halves, others, want):
     doc = {"paced_control": summary(100, 100), "paced_default": default, "paced_halves": halves, "others": others,
            "paced_tally": {"acts": 1}, "job": False}
     assert ["noise" if noise else "" if good else "bad" for _, _, noise, good in record.verdicts(doc)] == want
+
+
+REFUSED = "its malloc is jemalloc's"
+REASON = f"refused: {REFUSED} (libjemalloc.so.N), which malloc_trim knows nothing of"
+
+
+@pytest.mark.parametrize("refusal, outcomes, reasons, good", [
+    (None, {"nothing": 1, "refused": 9}, {"refused: x": 9}, True),
+    (None, {"reclaimed": 1}, {}, True),
+    (None, {"refused": 9, "failed": 1, "timeout": 1}, {"refused: x": 9}, False),
+    (None, {}, {}, False),
+    (REFUSED, {"refused": 4}, {REASON: 4}, True),
+    (REFUSED, {"refused": 5}, {REASON: 4, min(record.PASSING): 1}, True),
+    (REFUSED, {"refused": 1}, {min(record.PASSING): 1}, False),
+    (REFUSED, {"refused": 5}, {REASON: 4, "refused: no safe point": 1}, False),
+    (REFUSED, {"refused": 4, "failed": 1}, {REASON: 4, "failed: x": 1}, False),
+    (REFUSED, {"refused": 4, "nothing": 1}, {REASON: 4}, False),
+    (REFUSED, {}, {}, False),
+])
+def test_a_program_that_nothing_was_done_to_does_not_pass(refusal, outcomes, reasons, good):
+    tally = {"acts": sum(outcomes.values()), "outcomes": outcomes, "reasons": reasons}
+    assert (not record.wrong({"fire_tally": tally, "refusal": refusal})) == good
+
+
+class Ends:
+    """Instead of a run of a module of CPython's suite: the next of those given."""
+
+    def __init__(self, *_):
+        self.seconds, self.text = 0, ""
+
+    def go(self, trim=None):
+        del trim
+        self.status, self.tests = self.next.pop(0)
+        return self
+
+    def ends(self):
+        return {"the runner": self.status, **self.tests}
+
+    @staticmethod
+    def pids():
+        return []
+
+
+OK, BAD, SKIPPED = (0, {"a": "completed", "b": "skipped"}), (2, {"a": "error X", "b": "skipped"}), (0, {"a": "skipped"})
+
+
+@pytest.mark.parametrize("runs, good, controls", [
+    ([OK, OK], True, 1),
+    ([OK, BAD, *5 * [OK]], False, 6),
+    ([OK, BAD, OK, OK, BAD], True, 4),
+    ([OK, BAD, *5 * [(2, {"a": "failure X", "b": "skipped"})]], False, 6),
+    ([OK, (-11, {}), *5 * [OK]], False, 6),
+    ([OK, (0, {**OK[1], "c": "completed"}), *5 * [OK]], False, 6),
+    ([BAD, OK, *5 * [BAD]], False, 6),
+    ([OK, SKIPPED, OK, SKIPPED], True, 3),
+    ([(-11, OK[1])], False, 1),
+])
+def test_only_what_ends_so_without_us_is_forgiven(monkeypatch, tmp_path, runs, good, controls):
+    monkeypatch.setattr(cpython, "Run", Ends)
+    monkeypatch.setattr(Ends, "next", list(runs), raising=False)
+    done = cpython.Module("module", tmp_path, acts=1, runs=1)
+    assert (not done.wrong, len(done.controls), Ends.next) == (good, controls, [])
+    assert not good or bool(done.own) == (controls > 1)

@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Trims the processes of a subject at a steady rate, from a thread of its own, and counts what came of it."""
 
+import itertools
 import json
 import re
 import subprocess
@@ -14,6 +15,7 @@ import judge
 
 TIMEOUT = 60
 AT_ONCE = 8
+GONE = 5  # reclaimctl's exit status: it ended before its turn, or meanwhile
 
 
 def parents():
@@ -47,11 +49,11 @@ class Tally:
         self.outcomes, self.reasons, self.programs = Counter(), Counter(), Counter()
         self.broken = []
 
-    def add(self, doc):
+    def add(self, doc, status):
         for one in doc:
             reason = re.sub(r"\d+", "N", one["reason"] or "")
-            if one["outcome"] == "failed" and reason == "no such process":
-                self.outcomes["gone"] += 1  # it ended before its turn
+            if one["outcome"] == "failed" and status == GONE:
+                self.outcomes["gone"] += 1
                 continue
             self.acts += 1
             self.outcomes[one["outcome"]] += 1
@@ -61,6 +63,13 @@ class Tally:
             self.bytes += max(one["freed"], 0) if one["outcome"] == "reclaimed" else 0
             self.stop_us = max(self.stop_us, one["stopped_us_max"])
 
+    def merge(self, more):
+        self.acts, self.bytes, self.rounds = self.acts + more.acts, self.bytes + more.bytes, self.rounds + more.rounds
+        self.stop_us = max(self.stop_us, more.stop_us)
+        for name in ("outcomes", "reasons", "programs"):
+            getattr(self, name).update(getattr(more, name))
+        self.broken += more.broken
+
     def doc(self):
         return {"acts": self.acts, "rounds": self.rounds, "bytes": self.bytes, "stop_us": self.stop_us,
                 "outcomes": dict(self.outcomes), "reasons": dict(self.reasons), "programs": dict(self.programs),
@@ -69,11 +78,13 @@ class Tally:
 
 class Trimmer(threading.Thread):
     """@every: seconds of time at work between two rounds; a round is all processes, or with @in_turn the next one. Each
-    is trimmed by itself, and is left out of a round while it still is."""
+    is trimmed by itself, and is left out of a round while it still is. @remedies: of all rounds, or options of the
+    first, the second, ... and again of the first."""
 
     def __init__(self, pids, remedies, every, in_turn=False):
         super().__init__(daemon=True)
-        self.pids, self.remedies, self.every, self.in_turn = pids, remedies, every, in_turn
+        self.hows = itertools.cycle([[f"--remedy={remedies}"]] if isinstance(remedies, str) else remedies)
+        self.pids, self.every, self.in_turn = pids, every, in_turn
         self.tally, self.turn = Tally(), 0
         self.due, self.since, self.ended = every / 2, None, False
         self.wake, self.pool, self.busy = threading.Condition(), ThreadPoolExecutor(AT_ONCE), set()
@@ -124,24 +135,26 @@ class Trimmer(threading.Thread):
             self.turn += 1
             pids = [pids[self.turn % len(pids)]]
         self.tally.rounds += 1
+        how = next(self.hows)
         for pid in pids:
             if pid not in self.busy:
                 self.busy.add(pid)
-                self.pool.submit(self.one, pid)
+                self.pool.submit(self.one, pid, how)
 
-    def one(self, pid):
-        doc, wrong = [], None
+    def one(self, pid, how):
+        doc, status, wrong = [], None, None
         try:
-            out = subprocess.run([judge.CTL, "--json", "trim", f"--remedy={self.remedies}", str(pid)],
-                                 stdin=subprocess.DEVNULL, capture_output=True, text=True, timeout=TIMEOUT, check=False)
-            if out.returncode not in (0, 1, 3, 5):
-                wrong = f"reclaimctl ended with {out.returncode}: {out.stderr.strip()}"
+            out = subprocess.run([judge.CTL, "--json", "trim", *how, str(pid)], stdin=subprocess.DEVNULL,
+                                 capture_output=True, text=True, timeout=TIMEOUT, check=False)
+            status = out.returncode
+            if status not in (0, 1, 3, GONE):
+                wrong = f"reclaimctl ended with {status}: {out.stderr.strip()}"
             else:
                 doc = json.loads(out.stdout)
         except Exception as e:
             wrong = f"{type(e).__name__}: {e}"
         with self.wake:
-            self.tally.add(doc)
+            self.tally.add(doc, status)
             if wrong:
                 self.tally.broken.append(wrong[:500])
             self.busy.discard(pid)
