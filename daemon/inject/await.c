@@ -202,6 +202,8 @@ int inject_await(struct inject *inj, uint64_t deadline_ns)
 			r = inject_call_back(inj, true);
 		else if (r == -ETIMEDOUT)
 			r = await_needs_look(inj) ? inject_call_back(inj, false) : 1;
+		if (r == -ESRCH && inject_follow(inj))
+			continue;
 		if (r == -ESRCH)
 			inj->state = INJECT_RELEASED;
 		if (r <= 0)

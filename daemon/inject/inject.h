@@ -79,7 +79,7 @@ static inline void inject_stops_add(struct inject_stops *stops, uint64_t ns)
  * Seizes and stops thread @tid. The stop must come by @deadline_ns; a thread
  * that isn't in D state but only waits for a CPU gets two seconds more.
  * -ESRCH gone · -EPERM not permitted · -EALREADY traced by somebody · -EBUSY in group-stop
- * (stopped by a signal: left exactly so) · -ETIMEDOUT did not stop (D state).
+ * (stopped by a signal: left exactly so) · -ETIMEDOUT did not stop (D state) · -ESTALE it executes another program.
  */
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret) __must_check;
 

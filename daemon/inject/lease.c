@@ -88,6 +88,9 @@ static void lease_release(struct lease *l)
 	const uint64_t limit = clock_ns() + STARVED_NS;
 	int status, r = trace_interrupt(inj->tid);
 
+	/* Long back in its own code, it may have executed another program. */
+	if (r == -ESRCH && inject_follow(inj))
+		r = trace_interrupt(inj->tid);
 	while (r == 0 && inj->state == INJECT_COMMITTED) {
 		lease_guard(l, STOP_NS);
 		r = trace_wait(inj->tid, clock_ns() + STOP_NS, &status);

@@ -62,7 +62,7 @@ unsigned long inject_threads(const struct inject_target *target);
 
 /*
  * 0; -EAGAIN no safe point in time; -ETIMEDOUT a thread would not stop;
- * -EPERM, -ESRCH, -EBUSY as inject_open(); what prove() returned.
+ * -EPERM, -ESRCH, -EBUSY, -ESTALE as inject_open(); what prove() returned.
  */
 int inject_pick(const struct inject_target *target, const struct inject_prover *prover,
 		const struct inject_search *search, struct inject_found *ret) __must_check;

@@ -102,6 +102,14 @@ static bool inject_is_stuck(const struct inject *inj)
 	return dir >= 0 && pstat_read(dir, &st) == 0 && st.state == 'D';
 }
 
+bool inject_follow(struct inject *inj)
+{
+	if (inj->state == INJECT_RELEASED || inj->tid == inj->target->pid)
+		return false;
+	inj->tid = inj->target->pid;
+	return true;
+}
+
 static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 {
 	const uint64_t limit_ns = deadline_ns + STARVED_NS;
@@ -113,6 +121,8 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 			deadline_ns = clock_ns() + LOOK_AGAIN_NS;
 			continue;
 		}
+		if (r == -ESRCH && inject_follow(inj))
+			continue;
 		if (r == -ESRCH)
 			inj->state = INJECT_RELEASED;
 		if (r < 0)
@@ -130,7 +140,7 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 		if (EVENT(status) == PTRACE_EVENT_EXEC) {
 			/* What is known is of the program that it was. */
 			inject_release(inj, NULL, 0);
-			return -ESRCH;
+			return -ESTALE;
 		}
 		/*
 		 * A signal on its way: it is the program's, pass it on and wait for ours. Any stop
@@ -199,6 +209,8 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 		return r;
 	inj->state = INJECT_SEIZED;
 	r = trace_interrupt(tid);
+	if (r == -ESRCH && inject_follow(inj))
+		r = 0;
 	/* It has exited: no stop of it is to come. */
 	if (r == -ESRCH)
 		inj->state = INJECT_RELEASED;

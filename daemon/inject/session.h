@@ -95,6 +95,13 @@ bool inject_is_back(const struct inject *inj);
 /* Detaches a committed thread from a stop of ours: it finishes its chain, or goes on as if we had not stopped it. */
 void inject_let_go(struct inject *inj);
 
+/*
+ * Nobody of ours has the number of a thread that we let run. One that executes a program becomes the leader, whatever
+ * it was, and comes to a stop there (PTRACE_EVENT_EXEC) which only we end. true: from now on @inj is the leader, to be
+ * waited for again. If that isn't ours either, the thread has exited.
+ */
+bool inject_follow(struct inject *inj) __must_check;
+
 /* Does the thread stand where the chain leaves it? */
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs);
 

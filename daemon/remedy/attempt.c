@@ -37,6 +37,7 @@ static const struct failure pick_failures[] = {
 	{ -EPERM, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it", false, "" },
 	{ -EACCES, REMEDY_DENIED, "tracing it needs root, or the same user and a process that allows it", false, "" },
 	{ -ESRCH, REMEDY_GONE, "it has exited", false, "" },
+	{ -ESTALE, REMEDY_GONE, "it ran another program meanwhile", false, "" },
 };
 
 /* Of inject_call(). */

@@ -5,6 +5,7 @@ none the worse for it, and the work must be done in the end."""
 
 import os
 import signal
+import subprocess
 import threading
 import time
 from pathlib import Path
@@ -81,3 +82,45 @@ def test_paused(start, name, when, capsys):
         print(f"\n  {name}, {when}: paused at {paused} operations")
     assert 5 < paused < LIMIT - 1
     v.finish()
+
+
+# Its second thread executes another program as soon as it is told to, which says so. The first is of no use: it waits
+# in a write().
+EXECUTES = """
+import os, sys, threading
+def other():
+    os.read(0, 1)
+    os.execv("/bin/echo", ["echo", "executed"])
+threading.Thread(target=other).start()
+print("ready", flush=True)
+_, full = os.pipe()
+os.write(full, bytes(65537))
+"""
+
+
+def test_executes_while_seized():
+    """A thread that executes a program after it was seized, and before it was asked to stop, becomes the leader, and
+    stops there. Nobody but the worker can let it go on, which must not go on looking for threads meanwhile."""
+    with subprocess.Popen([judge.PYTHON, "-ISc", EXECUTES], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as target:
+        assert target.stdout.readline() == b"ready\n"
+        other, = [t for t in judge.tids(target.pid) if t != target.pid]
+        judge.wait_for("it to read and to write", 10, lambda: all(
+            (judge.syscall_of(target.pid, tid) or "?")[0] == nr for tid, nr in ((other, 0), (target.pid, 1))))
+        answers = []
+        trim = threading.Thread(target=lambda: answers.append(
+            judge.trim(target.pid, "--remedy=trim", "--timeout=5s", env={"RECLAIM_FAULT": "pause-after:1"})))
+        trim.start()
+        worker = int(judge.wait_for("it to be seized", 10, lambda: (
+            t := judge.status(target.pid, other, "TracerPid")) != "0" and t))
+        judge.wait_for("the worker to pause", 10, lambda: judge.state(worker) == "T")
+        target.stdin.write(b"x")
+        target.stdin.flush()
+        judge.wait_for("it to be the leader", 10, lambda: judge.state(target.pid) == "t")
+        os.kill(worker, signal.SIGCONT)
+        began = time.monotonic()
+        assert target.stdout.readline() == b"executed\n"
+        took = time.monotonic() - began
+        trim.join()
+    assert took < 1, f"it stood still for {took:.2f} s"
+    assert answers[0].rc == 5 and "ran another program" in answers[0].reason, answers[0]
+    assert not target.returncode

@@ -36,6 +36,7 @@ static void test_no_thread(void **state)
 		{ -EPERM, REMEDY_DENIED, "needs root, or the same user" },
 		{ -EACCES, REMEDY_DENIED, "needs root, or the same user" },
 		{ -ESRCH, REMEDY_GONE, "it has exited" },
+		{ -ESTALE, REMEDY_GONE, "it ran another program" },
 		{ -ENOMEM, REMEDY_FAILED, "the injection failed: Cannot allocate memory" },
 	};
 	const struct remedy_site site = { .unsafe_why = "" };
