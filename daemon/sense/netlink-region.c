@@ -39,11 +39,6 @@ static unsigned int map_flags(uint64_t flags)
 	       (flags & RECLAIM_REGION_FLAGS_SHARED ? MAP_F_SHARED : 0u);
 }
 
-static uint64_t sum(uint64_t a, uint64_t b)
-{
-	return a == PROC_UNKNOWN || b == PROC_UNKNOWN ? PROC_UNKNOWN : a + b;
-}
-
 void reply_make_region(const struct reply *r, const struct maps *maps, struct region *ret)
 {
 	const uint64_t *v = r->value, start = v[RECLAIM_A_REGION_START];
@@ -62,7 +57,7 @@ void reply_make_region(const struct reply *r, const struct maps *maps, struct re
 		},
 		.rss = v[RECLAIM_A_PRESENT],
 		.anon = v[RECLAIM_A_ANON],
-		.swap = sum(v[RECLAIM_A_SWAPPED], v[RECLAIM_A_SWAPPED_SHMEM]),
+		.swap = reply_sum(v[RECLAIM_A_SWAPPED], v[RECLAIM_A_SWAPPED_SHMEM]),
 		.huge = v[RECLAIM_A_HUGE],
 		.lazyfree = v[RECLAIM_A_LAZYFREE],
 		.referenced = PROC_UNKNOWN,

@@ -233,6 +233,13 @@ static void take(uint64_t *to, uint64_t v)
 		*to = v;
 }
 
+uint64_t reply_sum(uint64_t a, uint64_t b)
+{
+	uint64_t sum;
+
+	return a == PROC_UNKNOWN || b == PROC_UNKNOWN || __builtin_add_overflow(a, b, &sum) ? PROC_UNKNOWN : sum;
+}
+
 void reply_fill_proc(const struct reply *r, struct proc *p)
 {
 	static const struct {
@@ -269,9 +276,7 @@ void reply_fill_proc(const struct reply *r, struct proc *p)
 	if (v[RECLAIM_A_SAMPLE_AGE] < UINT64_MAX / 1000)
 		p->sample_age_us = v[RECLAIM_A_SAMPLE_AGE] * 1000;
 	p->sampling = sampling_name(v[RECLAIM_A_SAMPLING]);
-	p->rss = PROC_UNKNOWN;
-	if (p->anon != PROC_UNKNOWN && p->file != PROC_UNKNOWN && p->shmem != PROC_UNKNOWN)
-		p->rss = p->anon + p->file + p->shmem;
+	p->rss = reply_sum(reply_sum(p->anon, p->file), p->shmem);
 }
 
 bool reply_is_about(const struct reply *r, const struct proc *p)

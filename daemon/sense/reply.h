@@ -43,6 +43,9 @@ int reply_end(const struct nlmsghdr *h, char text[REPLY_TEXT]) __must_check;
 /* Was the process named? Only those who asked for that must be told. */
 bool reply_has_who(const struct reply *r);
 
+/* Of two figures; PROC_UNKNOWN where one is unknown, or both together are more than there can be. */
+uint64_t reply_sum(uint64_t a, uint64_t b);
+
 /* The module's figures over those of @p; what it left out stays as it is. */
 void reply_fill_proc(const struct reply *r, struct proc *p);
 

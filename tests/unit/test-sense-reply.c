@@ -132,6 +132,34 @@ static void test_figures(void **state)
 	assert_true(p.anon == 1000 && p.threads == 3 && !p.sampling);
 }
 
+/* No machine has so much: the sum would come out small, and be believed. */
+static void test_more_than_there_can_be(void **state)
+{
+	struct proc p = { .rss = 5 };
+	struct forged f;
+	struct reply r;
+	struct region reg;
+
+	(void)state;
+	begin_proc(&f, GET, 0);
+	forged_u64(&f, RECLAIM_A_RSS_ANON, UINT64_MAX - 1);
+	forged_u64(&f, RECLAIM_A_RSS_FILE, 4096);
+	forged_u64(&f, RECLAIM_A_RSS_SHMEM, 4096);
+	assert_int_equal(read_it(&f, &r), 0);
+	reply_fill_proc(&r, &p);
+	assert_true(p.rss == PROC_UNKNOWN && p.anon == UINT64_MAX - 1);
+	r.value[RECLAIM_A_RSS_ANON] = UINT64_MAX / 2;
+	reply_fill_proc(&r, &p);
+	assert_true(p.rss == UINT64_MAX / 2 + 8192);
+
+	begin_region(&f, 0);
+	forged_u64(&f, RECLAIM_A_SWAPPED, UINT64_MAX / 2 + 1);
+	forged_u64(&f, RECLAIM_A_SWAPPED_SHMEM, UINT64_MAX / 2 + 1);
+	assert_int_equal(read_it(&f, &r), 0);
+	reply_make_region(&r, NULL, &reg);
+	assert_true(reg.swap == PROC_UNKNOWN);
+}
+
 static void test_missing(void **state)
 {
 	static const int procs[] = { RECLAIM_A_PID, RECLAIM_A_START_TIME, RECLAIM_A_COMM, RECLAIM_A_UID };
@@ -435,6 +463,7 @@ int main(void)
 	static const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_left_out_is_unknown),
 		cmocka_unit_test(test_figures),
+		cmocka_unit_test(test_more_than_there_can_be),
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_sizes_and_twice),
