@@ -195,6 +195,14 @@ static void spin_until(struct pollfd *p)
 	}
 }
 
+static void not_woken(const char *where)
+{
+	if (errno == EINTR)
+		count_eintr(where);
+	else
+		complain("%s: errno %d", where, errno);
+}
+
 /* Sleeps in the way that was asked for until a command may have come. */
 static void wait_command(const char *mode)
 {
@@ -217,8 +225,8 @@ static void wait_command(const char *mode)
 
 		if (fd < 0 || epoll_ctl(fd, EPOLL_CTL_ADD, 0, &ev))
 			die("epoll");
-		if (epoll_wait(fd, &ev, 1, -1) != 1)
-			complain("epoll_wait: errno %d", errno);
+		while (epoll_wait(fd, &ev, 1, -1) != 1)
+			not_woken("epoll_wait");
 		close(fd);
 	} else if (!strcmp(mode, "spin")) {
 		spin_until(&p);
