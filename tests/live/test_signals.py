@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""The program's own signals while it is trimmed: each handled once, with the
-effect on its system call that it has without us."""
+"""The program's own signals while it is trimmed: those that stop it, and those that it forgets.
+Handlers are in tests/torture/test_handlers.py."""
 
 import os
 import random
@@ -10,54 +10,6 @@ import time
 import pytest
 
 import judge
-
-SECONDS = 3
-
-
-def signal_storm(v):
-    """Sends the next signal only when the last was handled; returns how many."""
-    end, sent, pace = time.monotonic() + SECONDS, 0, random.Random(7)
-    while time.monotonic() < end:
-        v.proc.send_signal(10)
-        sent += 1
-        judge.wait_for(f"handler run {sent}", 30, lambda n=sent: v.get("handler_runs") >= n)
-        time.sleep(pace.random() * 0.003)
-    return sent
-
-
-def trim_until(v, stop, tally):
-    while not stop.is_set():
-        t = judge.trim(v.pid, "--timeout=1s")
-        tally[t.outcome] = tally.get(t.outcome, 0) + 1
-
-
-@pytest.mark.parametrize("mode", ["sigs-restart", "sigs-norestart"])
-def test_handlers_run_once(start, mode, capsys):
-    v = start("targets", f"--mode={mode}", asleep=True)
-    before = v.snapshot()
-    stop, tally = threading.Event(), {}
-    trimmer = threading.Thread(target=trim_until, args=(v, stop, tally))
-    trimmer.start()
-    try:
-        sent = signal_storm(v)
-    finally:
-        stop.set()
-        trimmer.join(30)
-    v.unharmed(before, quiet=False)
-    assert v.get("handler_runs") == sent
-    eintr = v.get("eintr")
-    with capsys.disabled():
-        print(f"\n  {mode}: {sent} signals, {eintr} EINTR, trims {tally}")
-    assert sum(n for o, n in tally.items() if o in ("reclaimed", "nothing")) > 0, tally
-    if mode == "sigs-restart":
-        assert eintr == 0
-    else:
-        # One handled while we held the thread finds no system call to interrupt: the call is
-        # begun again afterwards, as if the signal had come just before it. Never one too many;
-        # how many, that depends on how long a busy machine makes the stops.
-        assert eintr <= sent
-        assert eintr >= sent * 0.5, f"{sent - eintr} of {sent} signals didn't interrupt the read"
-    v.finish()
 
 
 def child_events(pid):

@@ -6,6 +6,8 @@
  *
  *   sleepers --list          name class never-restarts, one per line
  *   sleepers --case=NAME [--ms=N] [--threads=N]
+ *   sleepers --case=NAME --storm [--restart]    it calls again and again, until told to stop, and counts
+ *                                               the signals that were queued to it, and EINTR
  */
 #include <pthread.h>
 #include <sys/stat.h>
@@ -182,6 +184,43 @@ static void sleep_once(const struct sleep_case *c)
 	judge_result(c, r, e);
 }
 
+/* Each exactly once, and in the order in which they were queued: their values count up. */
+static void on_queued(int sig, siginfo_t *si, void *context)
+{
+	(void)context;
+	vs->progress[0]++;
+	vs->handler_runs++;
+	if (!vs->stop && si->si_value.sival_int != (int)vs->handler_runs)
+		complain("signal %d: number %d is the %lluth", sig, si->si_value.sival_int,
+			 (unsigned long long)vs->handler_runs);
+}
+
+/* rounds is EINTR + 1 whenever it is in the call. */
+static void storm(const struct sleep_case *c, int flags)
+{
+	const struct sigaction sa = { .sa_sigaction = on_queued, .sa_flags = SA_SIGINFO | flags };
+
+	must(!sigaction(SIGUSR2, &sa, NULL) && !sigaction(SIGRTMIN + 3, &sa, NULL), "sigaction");
+	vs->progress[0] = 1;
+	vs->ready = 1;
+	while (!vs->stop) {
+		struct self self;
+		long r;
+		int e;
+
+		self_save(&self);
+		vs->rounds++;
+		r = c->call();
+		e = errno;
+		errno = ERRNO_CANARY;
+		self_check(&self, c->name);
+		if (r == -1 && e == EINTR)
+			vs->eintr++;
+		else if (!vs->stop)
+			complain("%s: result %ld, errno %d", c->name, r, e);
+	}
+}
+
 int main(int argc, char **argv)
 {
 	const char *name = opt(argc, argv, "case", "");
@@ -208,8 +247,12 @@ int main(int argc, char **argv)
 			die("pthread_create");
 	threads_await(n);
 	vs->sleeper_tid = getpid();
-	vs->ready = 1;
-	sleep_once(c);
+	if (opt(argc, argv, "storm", NULL)) {
+		storm(c, opt(argc, argv, "restart", NULL) ? SA_RESTART : 0);
+	} else {
+		vs->ready = 1;
+		sleep_once(c);
+	}
 	vs->stop = 1;
 	bloat_check(keep, 16);
 	kill(helper_pid, SIGKILL);

@@ -153,36 +153,6 @@ static void mode_altstack(void)
 	raise(SIGUSR1);
 }
 
-/* Counts handler runs and interrupted reads: one signal, one run, and EINTR as SA_RESTART says. */
-static void mode_sigs(int flags)
-{
-	struct sigaction sa = { .sa_handler = count_handler, .sa_flags = flags };
-	char c;
-
-	if (sigaction(SIGUSR1, &sa, NULL))
-		die("sigaction");
-	ready();
-	while (!vs->stop) {
-		ssize_t n = read(0, &c, 1);
-
-		if (n < 0 && errno == EINTR)
-			vs->eintr++;
-		else if (n != 1)
-			complain("read: %zd, errno %d", n, errno);
-		vs->rounds++;
-	}
-}
-
-static void mode_sigs_norestart(void)
-{
-	mode_sigs(0);
-}
-
-static void mode_sigs_restart(void)
-{
-	mode_sigs(SA_RESTART);
-}
-
 /* --- stacks ----------------------------------------------------------------------------------- */
 
 static ucontext_t back, there;
@@ -427,8 +397,6 @@ static const struct {
 	{ "all-caught", mode_all_caught },
 	{ "all-blocked", mode_all_blocked },
 	{ "altstack", mode_altstack },
-	{ "sigs-norestart", mode_sigs_norestart },
-	{ "sigs-restart", mode_sigs_restart },
 	{ "coroutine", mode_coroutine },
 	{ "tinystack", mode_tinystack },
 	{ "zombieleader", mode_zombieleader },
