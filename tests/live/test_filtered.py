@@ -79,7 +79,7 @@ def test_no_sandbox(start, part, answer):
 
 def test_filters_of_others_are_not_readable(start):
     """Who is under a filter may not read another's, so a target that has one is refused; one without is served."""
-    v = start("targets", "--mode=filter-ok", asleep=True)
+    v = start("filtered", "--kill=reboot,ptrace", asleep=True)
     t = trim_under(v, "EPERM", PROCESS_MADVISE, stops=True)
     assert (t.rc, t.outcome) == (3, "refused") and "filters can't be read" in t.reason, t
     v.finish()
