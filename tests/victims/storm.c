@@ -118,6 +118,23 @@ static void again(void)
 		execv("/proc/self/exe", args);
 }
 
+static void on_queued(int sig)
+{
+	(void)sig;
+	vs->handler_runs++;
+}
+
+/* Somebody outside sends real-time signals by the hundred, each of which is queued, and has to be handled. */
+static void how_queued(void)
+{
+	struct sigaction sa = { .sa_handler = on_queued, .sa_flags = SA_RESTART };
+
+	if (sigaction(SIGRTMIN, &sa, NULL))
+		die("sigaction");
+	vs->ready = 1;
+	idle_until_stop();
+}
+
 static void how_execs(void)
 {
 	vs->ready = 1;
@@ -390,6 +407,7 @@ int main(int argc, char **argv)
 		{ "threads", how_threads },
 		{ "many", how_many },
 		{ "idle", how_idle },
+		{ "queued", how_queued },
 		{ "execs", how_execs },
 		{ "exec-thread", how_exec_thread },
 		{ "forks", how_forks },
