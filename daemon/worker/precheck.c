@@ -190,7 +190,7 @@ static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why,
 	if ((n == -ESRCH || n == -ENOENT) && tid != s->stat.pid) {
 		/* Has that thread ended, or does this kernel not have the file? */
 		(void)snprintf(path, sizeof(path), "task/%d", tid);
-		if (n == -ESRCH || faccessat(s->piddir, path, F_OK, 0) < 0)
+		if (n == -ESRCH || (faccessat(s->piddir, path, F_OK, 0) < 0 && errno == ENOENT))
 			return false;
 	}
 	if (n < 0) {
