@@ -3,12 +3,16 @@
 #include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
+#include <grp.h>
+#include <linux/capability.h>
 #include <poll.h>
 #include <signal.h>
 #include <stdarg.h>
 #include <stdlib.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
 #include <sys/ptrace.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -51,6 +55,13 @@ int __real_timer_create(clockid_t clock, struct sigevent *ev, timer_t *ret);
 pid_t __real_waitpid(pid_t pid, int *status, int options);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 long __real_ptrace(int request, pid_t pid, void *addr, void *data);
+int __real_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
+int __real_setrlimit(int resource, const struct rlimit *rl);
+int __real_setgroups(size_t n, const gid_t *groups);
+int __real_setresgid(gid_t real, gid_t effective, gid_t saved);
+int __real_setresuid(uid_t real, uid_t effective, uid_t saved);
+int __real_capset(cap_user_header_t head, const cap_user_data_t data);
+int __real_close_range(unsigned int first, unsigned int last, int flags);
 long __real_syscall(long nr, long a, long b, long c, long d, long e, long f);
 
 /* Of one byte nothing would be left, which is the end, and no short count. */
@@ -277,6 +288,58 @@ long __wrap_ptrace(int request, pid_t pid, void *addr, void *data)
 	const enum call call = of_ptrace(request);
 
 	return call != CALLS && step(call) > 0 ? -1 : __real_ptrace(request, pid, addr, data);
+}
+
+/* libcap asks some at its start, and nobody minds when we can't have our name. */
+static enum call of_prctl(int option)
+{
+	switch (option) {
+	case PR_SET_PDEATHSIG:
+	case PR_SET_DUMPABLE:
+	case PR_SET_NO_NEW_PRIVS:
+		return CALL_PRCTL;
+	case PR_SET_SECCOMP:
+		return CALL_SECCOMP;
+	default:
+		return CALLS;
+	}
+}
+
+int __wrap_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d)
+{
+	const enum call call = of_prctl(option);
+
+	return call != CALLS && step(call) > 0 ? -1 : __real_prctl(option, a, b, c, d);
+}
+
+int __wrap_setrlimit(int resource, const struct rlimit *rl)
+{
+	return step(CALL_SETRLIMIT) > 0 ? -1 : __real_setrlimit(resource, rl);
+}
+
+int __wrap_setgroups(size_t n, const gid_t *groups)
+{
+	return step(CALL_SETGROUPS) > 0 ? -1 : __real_setgroups(n, groups);
+}
+
+int __wrap_setresgid(gid_t real, gid_t effective, gid_t saved)
+{
+	return step(CALL_SETRESGID) > 0 ? -1 : __real_setresgid(real, effective, saved);
+}
+
+int __wrap_setresuid(uid_t real, uid_t effective, uid_t saved)
+{
+	return step(CALL_SETRESUID) > 0 ? -1 : __real_setresuid(real, effective, saved);
+}
+
+int __wrap_capset(cap_user_header_t head, const cap_user_data_t data)
+{
+	return step(CALL_CAPSET) > 0 ? -1 : __real_capset(head, data);
+}
+
+int __wrap_close_range(unsigned int first, unsigned int last, int flags)
+{
+	return step(CALL_CLOSE_RANGE) > 0 ? -1 : __real_close_range(first, last, flags);
 }
 
 static enum call of_syscall(long nr)

@@ -21,6 +21,7 @@
  * What each can really return, read from the kernel's and libc's sources. ESRCH of a
  * ptrace request: the thread was killed, and so stands in no stop of ours any more.
  * SETREGS refuses with EIO, as do those that need an older request, kernel or configuration.
+ * What only takes power from us is refused by the filter of a container, or a security module.
  */
 static const struct {
 	const char *name;
@@ -76,6 +77,14 @@ static const struct {
 	[CALL_ROBUST_LIST] = { "get_robust_list", { ESRCH, EPERM } },
 	[CALL_OPENAT2] = { "openat2", { EMFILE, ENOMEM, EAGAIN } },
 	[CALL_KCMP] = { "kcmp", { ESRCH, EPERM } },
+	[CALL_PRCTL] = { "prctl", { EPERM } },
+	[CALL_SECCOMP] = { "seccomp", { ENOMEM, EINVAL, EACCES } },
+	[CALL_SETRLIMIT] = { "setrlimit", { EPERM } },
+	[CALL_SETGROUPS] = { "setgroups", { ENOMEM, EPERM } },
+	[CALL_SETRESGID] = { "setresgid", { ENOMEM, EPERM, EINVAL } },
+	[CALL_SETRESUID] = { "setresuid", { ENOMEM, EAGAIN, EPERM, EINVAL } },
+	[CALL_CAPSET] = { "capset", { EPERM, ENOMEM } },
+	[CALL_CLOSE_RANGE] = { "close_range", { ENOSYS, EPERM } },
 };
 
 static struct steps *steps;
