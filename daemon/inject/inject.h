@@ -33,6 +33,12 @@ struct inject_target {
 	int piddir; /* /proc/PID, pins the identity */
 	int mem_fd; /* /proc/PID/mem for reading and writing, pins the memory */
 	struct arch_xstate_info xstate;
+	/*
+	 * Reads at @addr in another process of ours, which may hang there for good (a mapping of a file that never
+	 * answers). 0; -ETIME or -EPIPE when it doesn't answer; else why it can't be read. NULL: nobody is asked.
+	 */
+	int (*look)(void *ctx, uint64_t addr, size_t len, uint64_t deadline_ns);
+	void *look_ctx;
 };
 
 /* Where the stopped thread is. */

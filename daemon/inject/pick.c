@@ -48,7 +48,16 @@ struct pick {
 	unsigned int seed;
 };
 
-/* "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). */
+/* Nobody is stopped meanwhile, so it may take its time. */
+static long pick_original_call(const struct pick *p, uint64_t pc)
+{
+	return inject_original_call(p->target, pc, MAX(p->search->deadline_ns, clock_ns() + INJECT_LOOK_NS));
+}
+
+/*
+ * "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). -EAGAIN, -EBADMSG: not
+ * this thread; -ETIME, -EPIPE end the search.
+ */
 static int pick_parse_syscall(const struct pick *p, const char *text, struct candidate *ret,
 			      uint64_t args[RESTART_ARGS])
 {
@@ -77,7 +86,9 @@ static int pick_parse_syscall(const struct pick *p, const char *text, struct can
 	ret->sp = v[7];
 	ret->pc = v[8];
 	if (nr == SYS_restart_syscall)
-		ret->nr = nr = inject_original_call(p->target, ret->pc);
+		ret->nr = nr = pick_original_call(p, ret->pc);
+	if (nr == -ETIME || nr == -EPIPE)
+		return (int)nr;
 	ret->rank = restart_rank(nr, args);
 	return ret->rank ? 0 : -EAGAIN;
 }
@@ -146,13 +157,15 @@ static int pick_look(struct pick *p, pid_t tid)
 	uint64_t args[RESTART_ARGS] = { 0 };
 	char path[64], text[256];
 	ssize_t n;
+	int r;
 
 	(void)snprintf(path, sizeof(path), "task/%d/syscall", tid);
 	n = procfs_read(p->target->piddir, path, text, sizeof(text));
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
-	if (pick_parse_syscall(p, text, &c, args) < 0)
-		return 0;
+	r = pick_parse_syscall(p, text, &c, args);
+	if (r < 0)
+		return r == -ETIME || r == -EPIPE ? r : 0;
 	if (c.rank ? !c.sp || !c.pc || pick_is_vetoed(p, &c) : pick_is_kernels(p, tid))
 		return 0;
 	if (c.nr == SYS_futex && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)

@@ -4,6 +4,7 @@
 #include <signal.h>
 #include <string.h>
 
+#include "base/clock.h"
 #include "base/pstatus.h"
 #include "inject/seccomp.h"
 #include "inject/session.h"
@@ -43,11 +44,14 @@ static bool prepare_is_ours(const struct inject *inj, uint64_t restorer)
 
 	if ((inj->sigmask | unblockable) != (CHAIN_SIGMASK | unblockable))
 		return false;
-	/* The window ends where the stack ends: page by page. */
+	/* The window ends where the stack ends, or beyond: page by page. */
 	while (have < sizeof(stack)) {
 		size_t n = MIN(sizeof(stack) - have, 4096 - (size_t)((at + have) & 4095));
+		int r = inject_peek(inj->target, at + have, stack + have, n, clock_ns() + INJECT_LOOK_NS);
 
-		if (trace_peek(inj->target->mem_fd, at + have, stack + have, n) < 0)
+		if (r == -ETIME || r == -EPIPE)
+			return true; /* unsure */
+		if (r < 0)
 			break;
 		have += n;
 	}
@@ -188,6 +192,31 @@ static int prepare_read_status(const struct inject *inj, struct pstatus *ret)
 	return pstatus_read(dir, ret);
 }
 
+/* Unsure counts as yes. */
+static bool prepare_in_rseq(const struct inject *inj)
+{
+	/* struct rseq_cs, include/uapi/linux/rseq.h */
+	struct {
+		uint32_t version, flags;
+		uint64_t start_ip, post_commit_offset, abort_ip;
+	} cs;
+	const uint64_t deadline_ns = clock_ns() + INJECT_LOOK_NS;
+	uint64_t area, cs_ptr;
+
+	if (trace_rseq(inj->tid, &area) < 0)
+		return true;
+	if (!area)
+		return false;
+	/* rseq_cs lies 8 bytes into struct rseq. */
+	if (inject_peek(inj->target, area + 8, &cs_ptr, sizeof(cs_ptr), deadline_ns) < 0)
+		return true;
+	if (!cs_ptr)
+		return false;
+	if (inject_peek(inj->target, cs_ptr, &cs, sizeof(cs), deadline_ns) < 0)
+		return true;
+	return inj->regs.rip - cs.start_ip < cs.post_commit_offset;
+}
+
 int inject_prepare(struct inject *inj, const struct inject_check *check, struct pstatus *ret_status,
 		   const char **ret_why)
 {
@@ -203,7 +232,7 @@ int inject_prepare(struct inject *inj, const struct inject_check *check, struct 
 	if (r < 0)
 		return r;
 	/* Inside a system call a thread is in no restartable sequence: they forbid system calls. */
-	if (!arch_in_syscall(&inj->regs) && trace_in_rseq(inj->tid, inj->target->mem_fd, inj->regs.rip) != 0)
+	if (!arch_in_syscall(&inj->regs) && prepare_in_rseq(inj))
 		return -EAGAIN;
 	r = prepare_check_policy(inj, &st, check, ret_why);
 	if (r == 0)

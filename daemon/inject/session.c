@@ -170,13 +170,24 @@ static bool session_may_resume(const struct inject *inj)
 	return st.seccomp == SECCOMP_MODE_DISABLED || seccomp_allows(inj->tid, &resume, 1, &name) == 0;
 }
 
-long inject_original_call(const struct inject_target *target, uint64_t pc)
+int inject_peek(const struct inject_target *target, uint64_t addr, void *buf, size_t len, uint64_t deadline_ns)
+{
+	int r = target->look ? target->look(target->look_ctx, addr, len, deadline_ns) : 0;
+
+	return r < 0 ? r : trace_peek(target->mem_fd, addr, buf, len);
+}
+
+long inject_original_call(const struct inject_target *target, uint64_t pc, uint64_t deadline_ns)
 {
 	uint8_t code[ARCH_SYSCALL_CODE];
+	int r;
 
-	if (pc < sizeof(code) || trace_peek(target->mem_fd, pc - sizeof(code), code, sizeof(code)) < 0)
+	if (pc < sizeof(code))
 		return -ENOENT;
-	return restart_original(code);
+	r = inject_peek(target, pc - sizeof(code), code, sizeof(code), deadline_ns);
+	if (r == -ETIME || r == -EPIPE)
+		return r;
+	return r < 0 ? -ENOENT : restart_original(code);
 }
 
 /* What inj->regs say of the call that it was stopped in. */
@@ -187,7 +198,7 @@ static void session_classify(struct inject *inj)
 	if (inj->restart != RESTART_BLOCK)
 		return;
 	if (inj->nr == SYS_restart_syscall)
-		inj->nr = inject_original_call(inj->target, inj->regs.rip);
+		inj->nr = inject_original_call(inj->target, inj->regs.rip, clock_ns() + INJECT_LOOK_NS);
 	inj->may_resume = session_may_resume(inj);
 }
 

@@ -46,8 +46,16 @@ struct inject {
  */
 void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret);
 
-/* What restart_original() says of a thread that sleeps at @pc. */
-long inject_original_call(const struct inject_target *target, uint64_t pc);
+/*
+ * Reads where only the target itself says that there is something: not before target->look() has been there. 0, what
+ * that says, or -EFAULT.
+ */
+int inject_peek(const struct inject_target *target, uint64_t addr, void *buf, size_t len,
+		uint64_t deadline_ns) __must_check;
+#define INJECT_LOOK_NS (50 * 1000000ull) /* under a stop: far more than a look ever takes */
+
+/* What restart_original() says of a thread that sleeps at @pc. Also -ETIME, -EPIPE. */
+long inject_original_call(const struct inject_target *target, uint64_t pc, uint64_t deadline_ns);
 
 /* An O_PATH fd of /proc/PID/task/TID, or -1. */
 int inject_open_thread(const struct inject_target *target, pid_t tid);

@@ -167,38 +167,19 @@ int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_
 	return (int)trace_op("seccomp_get_filter", PTRACE_SECCOMP_GET_FILTER, tid, (void *)(uintptr_t)index, insns);
 }
 
-int trace_in_rseq(pid_t tid, int mem_fd, uint64_t ip)
+int trace_rseq(pid_t tid, uint64_t *ret_area)
 {
 	/* struct ptrace_rseq_configuration, Linux 5.13 */
 	struct {
 		uint64_t abi_pointer;
 		uint32_t abi_size, signature, flags, pad;
 	} conf = { 0 };
-	/* struct rseq_cs, include/uapi/linux/rseq.h */
-	struct {
-		uint32_t version, flags;
-		uint64_t start_ip, post_commit_offset, abort_ip;
-	} cs;
-	uint64_t cs_ptr;
 	long n = trace_op("get_rseq", PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(conf), &conf);
-	int r;
 
-	if (n == -EIO || n == -EINVAL)
-		return 0;
-	if (n < 0)
+	if (n < 0 && n != -EIO && n != -EINVAL)
 		return (int)n;
-	if (!conf.abi_pointer)
-		return 0;
-	/* rseq_cs lies 8 bytes into struct rseq */
-	r = trace_read(mem_fd, conf.abi_pointer + 8, &cs_ptr, sizeof(cs_ptr));
-	if (r < 0)
-		return r;
-	if (!cs_ptr)
-		return 0;
-	r = trace_read(mem_fd, cs_ptr, &cs, sizeof(cs));
-	if (r < 0)
-		return r;
-	return ip - cs.start_ip < cs.post_commit_offset;
+	*ret_area = n < 0 ? 0 : conf.abi_pointer;
+	return 0;
 }
 
 int trace_user_dispatch(pid_t tid)

@@ -50,11 +50,10 @@ int trace_getsiginfo(pid_t tid, siginfo_t *ret) __must_check;
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns) __must_check;
 
 /*
- * Is the thread in (or does the kernel know of) an rseq critical section
- * around @ip? 0 no, 1 yes, -errno when it can't be told (Linux < 5.13: 0,
- * since PTRACE_GET_RSEQ_CONFIGURATION is missing and nothing can be read).
+ * Where the target says that the thread's struct rseq is; 0: it has none (or Linux < 5.13: without
+ * PTRACE_GET_RSEQ_CONFIGURATION nothing can be read). -errno when it can't be told.
  */
-int trace_in_rseq(pid_t tid, int mem_fd, uint64_t ip) __must_check;
+int trace_rseq(pid_t tid, uint64_t *ret_area) __must_check;
 
 /* Syscall user dispatch: 1 on, 0 off, -EOPNOTSUPP when the kernel can't tell (< 6.4). */
 int trace_user_dispatch(pid_t tid) __must_check;

@@ -444,6 +444,8 @@ static void injector_work(struct injector *in, bool outside)
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
 		.mem_fd = in->mem_fd,
+		.look = reader_look,
+		.look_ctx = &in->reader,
 	};
 	if (!outside && arch_xstate_probe(&in->target.xstate) < 0) {
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");

@@ -21,6 +21,7 @@ enum reader_op {
 	READER_CHECK, /* what holds of it under the lock: answered in the shared lists */
 	READER_HUGE, /* huge pages; arg: enum reader_huge; answered in the shared lists' ranges */
 	READER_ADVISE, /* the next ranges that a cold or pageout was planned for */
+	READER_LOOK, /* read there: may hang, where the injector must not */
 	/* arg: enum worker_op, or READER_EXPLAIN_MAP; behind the reply come the messages of reclaim/explain.h */
 	READER_EXPLAIN,
 };
@@ -47,6 +48,9 @@ struct reader_request {
 	union {
 		struct cpu_regs regs; /* READER_PROVE */
 		struct purge_ask ask; /* READER_SCAN, READER_CHECK */
+		struct {
+			uint64_t addr, len;
+		} look; /* READER_LOOK */
 	};
 };
 

@@ -148,6 +148,17 @@ static int reader_huge(struct reader_state *st, uint32_t what)
 	return n < 0 ? n : 0;
 }
 
+static int reader_touch(struct reader_state *st, uint64_t addr, uint64_t len)
+{
+	unsigned char bytes[REMOTE_PAGE];
+
+	if (len > sizeof(bytes))
+		return -EINVAL;
+	/* As it is now. */
+	remote_forget(&st->target.mem);
+	return remote_read(&st->target.mem, addr, bytes, len);
+}
+
 static void reader_answer(struct reader_state *st, const struct reader_request *req, struct reader_reply *reply)
 {
 	*reply =
@@ -168,6 +179,8 @@ static void reader_answer(struct reader_state *st, const struct reader_request *
 		reply->error = reader_huge(st, req->arg);
 	else if (req->op == READER_ADVISE)
 		advise_next(&st->facts, &reply->advise);
+	else if (req->op == READER_LOOK)
+		reply->error = reader_touch(st, req->look.addr, req->look.len);
 	else
 		reply->error = -EINVAL;
 }
@@ -408,4 +421,15 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	}
 	*ret = reply;
 	return 0;
+}
+
+int reader_look(void *reader, uint64_t addr, size_t len, uint64_t deadline_ns)
+{
+	const struct reader_request req = { .magic = READER_MAGIC, .op = READER_LOOK, .look = { addr, len } };
+	struct reader_reply reply;
+	int r = reader_ask(reader, &req, deadline_ns, &reply);
+
+	if (r < 0)
+		return r == -ETIMEDOUT ? -ETIME : -EPIPE;
+	return reply.error < 0 ? -EFAULT : 0;
 }

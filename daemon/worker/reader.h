@@ -50,6 +50,9 @@ void reader_end(struct reader *rd);
 int reader_ask(const struct reader *rd, const struct reader_request *req, uint64_t deadline_ns,
 	       struct reader_reply *ret) __must_check;
 
+/* struct inject_target's look(); @reader is a struct reader. */
+int reader_look(void *reader, uint64_t addr, size_t len, uint64_t deadline_ns) __must_check;
+
 /*
  * What comes behind a reply: the length of the next message, which is longer
  * than @size when it didn't fit. -ETIMEDOUT, -EPIPE.

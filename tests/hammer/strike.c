@@ -217,6 +217,8 @@ int strike_open(pid_t pid, uint64_t timeout_ns, struct strike *ret)
 		.pid = pid,
 		.piddir = ret->subject.piddir,
 		.mem_fd = openat(ret->subject.piddir, "mem", O_RDWR | O_CLOEXEC),
+		.look = reader_look,
+		.look_ctx = &ret->reader,
 	};
 	r = ret->target.mem_fd < 0 ? -errno : arch_xstate_probe(&ret->target.xstate);
 	if (r < 0)

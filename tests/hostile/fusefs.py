@@ -6,8 +6,9 @@ usage: fusefs.py [--other] [--sync] [--locks] SOURCE MOUNTPOINT PROGRAM ARGUMENT
 
 Mounts itself, starts PROGRAM ("{}" is the file) and writes its pid. Commands on stdin: "hang WORD...", from
 then on requests of these kinds get no answer (read, open, getattr, lookup, lock, all) and nothing that was read
-before is remembered; "held", which says how many wait; "answer", which answers all of them and hangs no more. At the
-end of stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what root needs.
+before is remembered (a number among the words: of the file from there on; reads of what comes before are
+answered); "held", which says how many wait; "answer", which answers all of them and hangs no more. At the end of
+stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what root needs.
 --sync: pages are read in calls that wait inside of the file system instead of for a locked page. --locks: flock() is
 asked of it, and always granted.
 """
@@ -33,7 +34,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 class Server:
     def __init__(self, fd, content, flags):
-        self.fd, self.content, self.hung, self.held, self.waiting = fd, content, set(), 0, []
+        self.fd, self.content, self.hung, self.held, self.waiting, self.start = fd, content, set(), 0, [], 0
         self.flags = (0 if "--sync" in flags else ASYNC_READ) | (FLOCK_LOCKS if "--locks" in flags else 0)
 
     def attributes(self, node):
@@ -68,7 +69,8 @@ class Server:
         op, unique, node = struct.unpack_from("<IQQ", request, 4)
         if op in (FORGET, BATCH_FORGET, INTERRUPT):
             return
-        if op in self.hung:
+        before = op == READ and struct.unpack_from("<QQI", request, 40)[1] < self.start
+        if op in self.hung and not before:
             self.held += 1
             self.waiting.append((op, unique, node, request[40:]))
         else:
@@ -84,11 +86,12 @@ class Server:
 
     def obey(self, words):
         if words[0] == "hang":
-            kinds = KINDS if "all" in words else words[1:]
+            kinds = KINDS if "all" in words else [w for w in words[1:] if w in KINDS]
             self.hung |= {KINDS[k] for k in kinds}
+            self.start = max([0, *(int(w) for w in words if w.isdigit())])
             # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too
             try:
-                os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, 0, 0))
+                os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, self.start, 0))
             except FileNotFoundError:
                 pass  # nobody has asked for it yet
             print("ok", flush=True)

@@ -14,7 +14,9 @@ import judge
 from hostile import LONG, NOBODY, Fuse, Verdict, act, let_go, look, nothing_left, readers
 
 TURNS = 4  # daemon/inspect/target.c
-READ, FLOCK = 0, 73
+READ, NANOSLEEP, FLOCK = 0, 35, 73
+CODE_AT = 1 << 20  # beyond what is read ahead of the file's beginning
+SLEEP = b"\xb8\x23\x00\x00\x00\x0f\x05\xc3"  # mov $__NR_nanosleep,%eax; syscall; ret
 OWN = [*NOBODY, "unshare", "-U", "-r", "-m"]
 
 # name: what hangs, how it is mounted, the program; {} is the file
@@ -55,12 +57,12 @@ def hung(place):
         source.write_bytes(place.program("forge").read_bytes() + bytes(8 << 20))
         source.chmod(0o755)
 
-    def go(hangs, flags, argv, own=False):
+    def go(hangs, flags, argv, own=False, source=source):
         argv = [str(place.program("forge")) if a == "forge" else str(a) for a in argv]
         opened.append(Fuse(place, source, *argv, flags=flags, prefix=OWN if own else ("unshare", "-m")))
         # Once it reads its input it is ready.
         judge.wait_for("it to sleep", 30, lambda: reads_input(opened[-1].pid))
-        assert opened[-1].tell("hang", hangs) == "ok"
+        assert not hangs or opened[-1].tell("hang", hangs) == "ok"
         return opened[-1]
     yield go
     for f in opened:
@@ -150,6 +152,28 @@ def test_reads_a_file(hung, tmp_path, capsys):
     assert judge.state(f.pid, reader) == "S" and judge.switches(f.pid) != switches
     goes_on(f, log)
     f.close()
+    verdict.show()
+
+
+def test_code_that_is_not_there(hung, place, capsys):
+    """A thread that sleeps in restart_syscall(), and the code in front of that, which tells the call that it has made,
+    is in a file that has hung since. Nobody has been there before: it is the reader who hangs, and never the worker."""
+    verdict, before, source = Verdict("code that is not there", capsys), readers(), place.dir / "code"
+    source.write_bytes(bytes(CODE_AT) + SLEEP.ljust(4096, b"\0"))
+    f = hung("", ["--other"], [judge.PYTHON, judge.TOP / "tests/victims/pycode.py", "{}"], source=source)
+    other, = judge.wait_for("its other thread", 10, lambda: [t for t in judge.tids(f.pid) if t != f.pid])
+    judge.wait_for("it to sleep", 10, lambda: (judge.syscall_of(f.pid, other) or "?")[0] == NANOSLEEP)
+    os.kill(f.pid, signal.SIGSTOP)
+    judge.wait_for("it to stop", 10, lambda: judge.state(f.pid, other) == "T")
+    os.kill(f.pid, signal.SIGCONT)
+    judge.wait_for("it to go on", 10, lambda: (judge.syscall_of(f.pid, other) or "?")[0] == judge.RESTART_SYSCALL)
+    assert f.tell("hang", "read", str(CODE_AT)) == "ok"
+    act(verdict, f.pid)
+    left = set(readers()) - set(before)
+    assert f.tell("held") == "1" and len(left) == 1, left
+    let_go(f.pid)
+    f.close()
+    nothing_left(before)
     verdict.show()
 
 

@@ -20,6 +20,7 @@
 
 #include "inject/partial.h"
 #include "inject/restart.h"
+#include "inject/session.h"
 #include "need-pidfd.h"
 
 #define NO_TIMEOUT ((uint64_t)-1)
@@ -120,6 +121,37 @@ static void test_original(void **state)
 	assert_int_equal(restart_original(code), -ENOENT);
 }
 
+static int look(void *ctx, uint64_t addr, size_t len, uint64_t deadline_ns)
+{
+	(void)addr;
+	(void)len;
+	(void)deadline_ns;
+	return *(const int *)ctx;
+}
+
+/* Of whoever sleeps here: not before somebody else has been there. */
+static void test_look_first(void **state)
+{
+	static const uint8_t code[] = { 0xb8, SYS_nanosleep, 0, 0, 0, 0x0f, 0x05 };
+	const uint64_t pc = (uint64_t)(uintptr_t)code + sizeof(code);
+	struct inject_target self = { .pid = getpid(), .look = look };
+	int said = 0;
+
+	(void)state;
+	self.look_ctx = &said;
+	self.mem_fd = open("/proc/self/mem", O_RDONLY | O_CLOEXEC);
+	assert_true(self.mem_fd >= 0);
+	assert_int_equal(inject_original_call(&self, pc, 0), SYS_nanosleep);
+	said = -EFAULT;
+	assert_int_equal(inject_original_call(&self, pc, 0), -ENOENT);
+	said = -ETIME;
+	assert_int_equal(inject_original_call(&self, pc, 0), -ETIME);
+	said = -EPIPE;
+	assert_int_equal(inject_original_call(&self, pc, 0), -EPIPE);
+	assert_int_equal(inject_original_call(&self, 3, 0), -ENOENT);
+	close(self.mem_fd);
+}
+
 /* Would a stop make it return what it has so far? Asked of our own descriptors. */
 static void test_partial(void **state)
 {
@@ -169,6 +201,7 @@ int main(void)
 		cmocka_unit_test(test_ranks),
 		cmocka_unit_test(test_classes),
 		cmocka_unit_test(test_original),
+		cmocka_unit_test(test_look_first),
 		cmocka_unit_test(test_partial),
 	};
 
