@@ -2,12 +2,19 @@
 #include "inspect/unwind.h"
 
 #include <errno.h>
+#include <malloc.h>
 #include <stdlib.h>
 
 #include "inspect/cfi.h"
 
 /* The callee-saved registers of the psABI, rsp (from the CFA) and the return address. */
 static const unsigned int unwind_saved[] = { CPU_RBX, CPU_RBP, CPU_R12, CPU_R13, CPU_R14, CPU_R15 };
+
+/*
+ * x86-64 has some 130 registers (psABI, figure 3.36). libdw makes room for as many as the highest number that the
+ * information names, 24 bytes each: a hostile file's frames cost a tenth of a second each, while the thread stands.
+ */
+#define FRAME_BYTES_MAX 16384
 
 static int unwind_cfa(Dwarf_Frame *frame, const struct cpu_regs *regs, struct remote *mem, uint64_t *ret)
 {
@@ -88,7 +95,7 @@ static int unwind_frame_cfi(const struct modules *mods, struct remote *mem, stru
 	cfi = object_cfi(&mod->object);
 	if (!cfi || dwarf_cfi_addrframe(cfi, f->vaddr, ret) != 0)
 		return -ENODATA;
-	return 0;
+	return malloc_usable_size(*ret) > FRAME_BYTES_MAX ? -ENODATA : 0;
 }
 
 /* Is there a caller? Asked before the visit, so that the visitor sees the root as such. */
