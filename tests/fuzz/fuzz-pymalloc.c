@@ -1,7 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* FUZZ: -max_len=4096 */
 /*
- * The pymalloc reader and the GIL's proof over hostile memory. An input is
+ * The pymalloc reader, the GIL's proof and the purge's plans over hostile memory. An input is
  * either a recorded image (inspect/image.h; its notes name the roots), or a
  * list of edits to a small made-up heap: then it stays close to what is valid.
  * Whatever it is told, the figures must be possible.
@@ -12,6 +12,11 @@
 #include "fake-pymalloc.h"
 #include "fuzz.h"
 #include "inspect/image.h"
+#include "python-look.h"
+#include "python-purge.h"
+
+#define USABLE (FAKE_BASE + 0x3800) /* the list's head */
+#define LASTA (FAKE_BASE + 0x3000)
 
 struct edit {
 	uint16_t where; /* which word of the interesting ones, see edit_at() */
@@ -19,61 +24,6 @@ struct edit {
 	uint8_t bits;
 	uint64_t value;
 } __attribute__((packed));
-
-struct seen {
-	const struct cpython *py;
-	uint64_t arenas, pools, last;
-};
-
-static int see_arena(void *ctx, const struct pymalloc_arena *a)
-{
-	struct seen *s = ctx;
-
-	MUST(a->slots <= PYMALLOC_POOLS_MAX && a->base >= a->o.address && a->base % s->py->pool_size == 0);
-	MUST(a->o.ntotalpools <= a->slots && a->o.nfreepools <= a->o.ntotalpools);
-	s->arenas++;
-	s->last = a->base - 1;
-	return 0;
-}
-
-static int see_pool(void *ctx, const struct pymalloc_arena *a, const struct pymalloc_pool *p)
-{
-	struct seen *s = ctx;
-	uint32_t free_blocks = 0;
-
-	MUST(p->address > s->last && p->slot < a->slots && p->address - a->base == p->slot * s->py->pool_size);
-	MUST(p->resident <= s->py->pool_size && p->free_pages_resident < s->py->pool_size);
-	s->last = p->address;
-	s->pools++;
-	if (p->state != PYMALLOC_USED && p->state != PYMALLOC_FULL)
-		return 0;
-	MUST(p->h.count && p->h.count <= pymalloc_blocks(s->py, p->h.szidx));
-	for (size_t i = 0; p->blocks_valid && i < ARRAY_SIZE(p->free_map); i++)
-		free_blocks += (uint32_t)__builtin_popcountll(p->free_map[i]);
-	MUST(!p->blocks_valid || free_blocks + p->h.count == pymalloc_blocks(s->py, p->h.szidx));
-	return 0;
-}
-
-static void look(struct target *t, const struct cpython *py)
-{
-	struct seen s = { .py = py };
-	const struct pymalloc_visitor v = { see_arena, see_pool, &s };
-	struct pymalloc_facts f;
-	struct cpython_thread th;
-
-	for (unsigned int flags = 0; flags <= PYMALLOC_BLOCKS; flags++) {
-		s.arenas = s.pools = 0;
-		if (pymalloc_look(t, py, flags, &v, &f) < 0)
-			continue;
-		MUST(s.arenas <= f.arenas && f.resident <= f.arena_bytes && f.free_resident <= f.resident);
-		MUST(f.in_use + f.free + f.unknown <= f.arena_bytes && f.pools_free <= f.arenas * PYMALLOC_POOLS_MAX);
-	}
-	for (unsigned int i = 0; i < 4; i++) {
-		cpython_thread(t, py, FAKE_TCBS + 0x100ull * i, &th);
-		MUST(!th.released || th.known);
-		MUST(th.released || th.why[0]);
-	}
-}
 
 /* The words that matter: roots, GIL, interpreter, thread states, arena objects, pool headers and list links. */
 static uint64_t edit_at(const struct fake *f, uint16_t where)
@@ -87,7 +37,7 @@ static uint64_t edit_at(const struct fake *f, uint16_t where)
 	if (n < 5)
 		return FAKE_TSTATES + 0x100ull * (n - 1) + (word < 3 ? word * 8 : 152);
 	if (n < 9)
-		return FAKE_VECTOR + 48ull * (n - 5) + word % 6 * 8;
+		return word < 6 ? FAKE_VECTOR + 48ull * (n - 5) + word * 8 : word == 6 ? USABLE : LASTA + n * 8;
 	if (n < 9 + 16)
 		return fake_pool_at(f, (n - 9) / 8, (n - 9) % 8) + word % 6 * 8;
 	return fake_pool_at(f, n % 2, n / 2 % 8) + 48 + where % 1024 * 8;
@@ -123,8 +73,49 @@ static void edit(struct fake *f, const struct edit *e)
 	memcpy(p, &v, sizeof(v));
 }
 
+static void look(struct target *t, const struct cpython *py)
+{
+	python_look(t, py);
+	for (unsigned int i = 0; i < 4; i++)
+		python_thread(t, py, FAKE_TCBS + 0x100ull * i);
+}
+
+static void *memory_at(void *ctx, uint64_t addr, size_t len)
+{
+	return fake_at(ctx, addr, len);
+}
+
+static uint8_t *flags_at(void *ctx, uint64_t addr)
+{
+	const struct fake *f = ctx;
+
+	return addr >= FAKE_BASE && addr - FAKE_BASE < f->len ? &f->flags[(addr - FAKE_BASE) / REMOTE_PAGE] : NULL;
+}
+
+static void put(struct fake *f, uint64_t addr, uint64_t v)
+{
+	memcpy(fake_at(f, addr, sizeof(v)), &v, sizeof(v));
+}
+
+/* The list of arenas that have free pools, the one with fewer first, and the table of the last ones with so many. */
+static void link_arenas(struct fake *f)
+{
+	const uint32_t first = fake_object(f, 0)->nfreepools > fake_object(f, 1)->nfreepools;
+	struct pymalloc_arena_object *a = fake_object(f, first), *b = fake_object(f, !first);
+
+	f->py.usable_arenas_at = USABLE;
+	f->py.nfp2lasta_at = LASTA;
+	a->nextarena = FAKE_VECTOR + 48ull * !first;
+	b->prevarena = FAKE_VECTOR + 48ull * first;
+	put(f, USABLE, b->prevarena);
+	put(f, LASTA + 8ull * a->nfreepools, b->prevarena);
+	put(f, LASTA + 8ull * b->nfreepools, a->nextarena);
+}
+
 static void fuzz_fake(const uint8_t *data, size_t size)
 {
+	const uint8_t how = data[0];
+	struct purge_memory pm;
 	struct fake f;
 
 	/* Small pools mostly: there is a quarter of the memory to go through. */
@@ -138,6 +129,7 @@ static void fuzz_fake(const uint8_t *data, size_t size)
 	fake_free(&f, 1, fake_carve(&f, 1, 9, 1, 0));
 	fake_retire(&f, 1, 3);
 	fake_threads(&f, 3, data[0] >> 3 & 3 ? 1 : -1);
+	link_arenas(&f);
 	for (data++, size--; size >= sizeof(struct edit); data += sizeof(struct edit), size -= sizeof(struct edit)) {
 		struct edit e;
 
@@ -146,6 +138,8 @@ static void fuzz_fake(const uint8_t *data, size_t size)
 	}
 	f.t.mem.reads_left = 2000;
 	look(&f.t, &f.py);
+	pm = (struct purge_memory){ &f.t, memory_at, flags_at, &f };
+	python_purge(&pm, &f.py, how >> 5 & 1, how >> 6 & 1 ? 8 : 0);
 	fake_done(&f);
 }
 
