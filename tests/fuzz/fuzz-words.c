@@ -52,15 +52,16 @@ static void numbers(const char *s)
 	MUST(strlen(escape_text(s, small, sizeof(small))) < sizeof(small));
 }
 
+/* Each verb that there is, with the global options, as main() would have them parsed. */
 static void options(char **words, size_t n)
 {
-	static const struct verb *const verbs[] = { &verb_ps,	  &verb_explain, &verb_regions, &verb_trim,
-						    &verb_config, &verb_history, &verb_metrics, &verb_doctor };
-
-	for (size_t i = 0; i < ARRAY_SIZE(verbs); i++) {
-		const struct verb *v = verbs[i];
+	MUST(ctl_nverbs > 0 && ctl_verb_find(ctl_verbs[0]->name) == ctl_verbs[0]);
+	for (size_t i = 0; i < ctl_nverbs; i++) {
+		const struct verb *v = ctl_verbs[i];
 		void *opts = calloc(1, v->opts_size + 1);
-		const struct option_group groups[] = { { v->options, v->noptions, opts } };
+		struct ctl ctl = { .proc = -1 };
+		const struct option_group groups[] = { { ctl_options, ctl_noptions, &ctl },
+						       { v->options, v->noptions, opts } };
 		const char *words_of[WORDS];
 		struct option_args args = { .v = words_of };
 		char why[256] = "";
@@ -71,6 +72,7 @@ static void options(char **words, size_t n)
 		MUST(r == 0 || r == -EINVAL);
 		MUST((r == 0) == !*why && is_plain(why) && strlen(why) < sizeof(why));
 		MUST(r < 0 || (args.n <= n && args.nplain <= args.n));
+		MUST(((char *)opts)[v->opts_size] == 0 && ctl.proc == -1);
 		free(opts);
 	}
 }
