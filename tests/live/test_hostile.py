@@ -150,3 +150,41 @@ def test_sent_trap(odd):
     v.proc.stdin.write(b"?\n")
     v.proc.stdin.flush()
     assert judge.wait_for("its answer", 30, v.lines) == ["1"]
+
+
+def holder(v):
+    """Somebody's debugger, which keeps the thread that allocates stopped where it holds the arena's lock."""
+    _, worker, _ = judge.tids(v.pid)
+    return subprocess.Popen([judge.VICTIMS / "disturb", "brk", str(worker)], stdout=subprocess.PIPE)
+
+
+@pytest.mark.parametrize("remedy", ["trim", "purge"])
+@pytest.mark.parametrize("when", ["before", "meanwhile"])
+def test_owner_of_the_lock_is_stopped(start, remedy, when):
+    """Neither reclaim nor the thread that it has chosen waits for that: it is told, the sleeper wakes up as always,
+    and when the owner goes on all is as it was."""
+    v = start("heap3", "--arenas=1", "--threads=1")
+    v.moves_on()
+    before = v.snapshot()
+    with holder(v) as h:
+        try:
+            if when == "before":
+                assert h.stdout.readline() == b"ok\n"
+            began, rounds = time.monotonic(), v.get("rounds")
+            t = judge.trim(v.pid, f"--remedy={remedy}", "--timeout=300ms")
+            assert time.monotonic() - began < 5, t
+            assert t.acted and when == "meanwhile" or t.reason, t
+            if when == "before":
+                # A sleeper that gets no CPU when it is called back is left to wait, as its owner is told.
+                assert t.outcome == "refused" and "lock" in t.reason or t.outcome == "timeout" and t.rc == 1, t
+            else:
+                assert h.stdout.readline() == b"ok\n"
+            if t.outcome != "timeout":
+                judge.wait_for("the sleeper to wake up", 5, lambda: v.get("rounds") > rounds)
+        finally:
+            h.kill()
+    v.moves_on()
+    judge.wait_for("a trim", 30, lambda: judge.trim(v.pid, "--timeout=2s").acted)
+    v.unharmed(before, quiet=False)
+    assert not v.get("eintr"), v.note
+    v.finish()

@@ -4,6 +4,8 @@
  * see these can't see ours either.
  *
  *   disturb hold PID    attach and stay: the process is traced
+ *   disturb brk TID     attach, and keep it stopped where it asks for memory or gives it back: in malloc
+ *                       or free, with the lock of the first arena in its hands
  *   disturb touch PID   stop it and let it go, nothing more
  *   disturb blind PID   call malloc_trim(0) in it as a simple debugger script would: wherever it
  *                       stands, on its own stack without a look at the red zone, and only the
@@ -101,6 +103,30 @@ static int with_eintr(pid_t pid)
 	return ptrace(PTRACE_SETREGS, pid, NULL, &regs) || ptrace(PTRACE_DETACH, pid, NULL, NULL) ? 3 : 0;
 }
 
+static void stay(void)
+{
+	puts("ok");
+	fflush(stdout);
+	for (;;)
+		pause();
+}
+
+static void stop_in_brk(pid_t tid)
+{
+	struct user_regs_struct regs;
+	int st, sig = 0;
+
+	stop(tid);
+	if (ptrace(PTRACE_SETOPTIONS, tid, NULL, PTRACE_O_TRACESYSGOOD))
+		die("PTRACE_SETOPTIONS");
+	do {
+		if (ptrace(PTRACE_SYSCALL, tid, NULL, sig) || waitpid(tid, &st, __WALL) != tid || !WIFSTOPPED(st) ||
+		    ptrace(PTRACE_GETREGS, tid, NULL, &regs))
+			die("PTRACE_SYSCALL");
+		sig = WSTOPSIG(st) == (SIGTRAP | 0x80) || st >> 16 ? 0 : WSTOPSIG(st);
+	} while (WSTOPSIG(st) != (SIGTRAP | 0x80) || regs.orig_rax != SYS_brk);
+}
+
 int main(int argc, char **argv)
 {
 	pid_t pid;
@@ -112,10 +138,12 @@ int main(int argc, char **argv)
 		die_with_parent();
 		if (ptrace(PTRACE_SEIZE, pid, NULL, NULL))
 			die("PTRACE_SEIZE");
-		puts("ok");
-		fflush(stdout);
-		for (;;)
-			pause();
+		stay();
+	}
+	if (!strcmp(argv[1], "brk")) {
+		die_with_parent();
+		stop_in_brk(pid);
+		stay();
 	}
 	if (!strcmp(argv[1], "touch")) {
 		stop(pid);

@@ -4,10 +4,12 @@
  * a pause, every block with canaries. Each thread counts its rounds, so that a
  * judge sees a single stuck one.
  *
+ *   --arenas=N  that many at most
  *   --no-idle   nobody sleeps, and all of them, the first thread too, are in one arena: whoever
  *               is made to trim meets its lock in the hands of the others
  */
 #include <pthread.h>
+#include <stdbool.h>
 #include <sys/epoll.h>
 #include <sys/eventfd.h>
 
@@ -128,8 +130,6 @@ static int nobody_idle(unsigned long n)
 {
 	pthread_t t[VSTAT_THREADS];
 
-	if (!mallopt(M_ARENA_MAX, 1))
-		die("mallopt");
 	workers_start(t, 1, n);
 	vs->progress[0] = 1;
 	threads_await(n);
@@ -143,14 +143,16 @@ static int nobody_idle(unsigned long n)
 int main(int argc, char **argv)
 {
 	unsigned long n = opt_num(argc, argv, "threads", 3);
+	bool idle_one = !opt(argc, argv, "no-idle", NULL);
+	int arenas = (int)opt_num(argc, argv, "arenas", idle_one ? 0 : 1);
 	int efd = eventfd(0, EFD_CLOEXEC);
 	pthread_t t[VSTAT_THREADS + 1];
 
 	vstat_open(argc, argv);
 	throttle_us = opt_num(argc, argv, "throttle-us", 0);
-	if (efd < 0 || n > VSTAT_THREADS)
+	if (efd < 0 || n > VSTAT_THREADS || (arenas && !mallopt(M_ARENA_MAX, arenas)))
 		die("start");
-	if (opt(argc, argv, "no-idle", NULL))
+	if (!idle_one)
 		return nobody_idle(n);
 	workers_start(t, 0, n);
 	if (pthread_create(&t[n], NULL, ticker, &efd))
