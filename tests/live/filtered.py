@@ -4,7 +4,7 @@
 
 usage: filtered.py ANSWER CALL[,CALL...] COMMAND...
 
-ANSWER: the name of an errno, or "kill". CALL: its number; NUMBER:ARGUMENT only with that first argument."""
+ANSWER: the name of an errno, or "kill". CALL: its number; NUMBER:I=VALUE only with that I-th argument, from 0."""
 
 import ctypes
 import errno
@@ -19,11 +19,12 @@ KILL_PROCESS, ERRNO, ALLOW = 0x80000000, 0x00050000, 0x7FFF0000
 
 def program(answer, calls):
     """The filter's instructions: struct sock_filter, one behind the other. struct seccomp_data has the number of the call
-    at 0 and the first argument at 16."""
+    at 0 and the arguments from 16 on, 8 bytes each."""
     code = []
     for nr, _, argument in (call.partition(":") for call in calls):
+        which, _, value = argument.partition("=")
         code += [(LOAD, 0, 0, 0), (EQUAL, 0, 3 if argument else 1, int(nr))]
-        code += [(LOAD, 0, 0, 16), (EQUAL, 0, 1, int(argument))] if argument else []
+        code += [(LOAD, 0, 0, 16 + 8 * int(which)), (EQUAL, 0, 1, int(value))] if argument else []
         code += [(RETURN, 0, 0, answer)]
     code += [(RETURN, 0, 0, ALLOW)]
     return b"".join(struct.pack("=HBBI", *insn) for insn in code)
