@@ -106,7 +106,7 @@ def results(path):
 
 
 def differences(want, got):
-    return {t: (want.get(t), got.get(t)) for t in {*want, *got} if want.get(t) != got.get(t)}
+    return {t: (want.get(t), got.get(t)) for t in {**want, **got} if want.get(t) != got.get(t)}
 
 
 class Module:

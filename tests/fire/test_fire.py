@@ -219,3 +219,15 @@ def test_only_what_ends_so_without_us_is_forgiven(monkeypatch, tmp_path, runs, g
     done = cpython.Module("module", tmp_path, acts=1, runs=1)
     assert (not done.wrong, len(done.controls), Ends.next) == (good, controls, [])
     assert not good or bool(done.own) == (controls > 1)
+
+
+def test_who_dies_of_it_is_noticed(monkeypatch, tmp_path):
+    if not Path(f"{os.path.dirname(os.__file__)}/test/test_colorsys.py").exists():
+        pytest.skip("CPython's test suite is missing (Debian package libpython3.11-testsuite)")
+    harm = tmp_path / "ctl"
+    harm.write_text("#!/bin/sh\nfor pid; do :; done\nkill -SEGV $pid\necho '[]'\n", encoding="ascii")
+    harm.chmod(0o755)
+    monkeypatch.setattr(judge, "CTL", harm)
+    done = cpython.Module("test_colorsys", tmp_path)
+    assert len(done.wrong) == 1 and "'the runner': (0, -11)" in done.wrong[0], done.wrong
+    assert len(done.controls) == 1 + cpython.RERUNS
