@@ -416,6 +416,7 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	if (reply.op == READER_PLAN) {
 		reply.plan.reason[sizeof(reply.plan.reason) - 1] = '\0';
 		reply.plan.note[sizeof(reply.plan.note) - 1] = '\0';
+		reply.plan.queue.reason[sizeof(reply.plan.queue.reason) - 1] = '\0';
 	} else if (reply.op == READER_PROVE) {
 		reply.verdict.why[sizeof(reply.verdict.why) - 1] = '\0';
 	}
