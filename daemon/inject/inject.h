@@ -120,7 +120,8 @@ void inject_demand(struct inject *inj, uint64_t stack_room, bool keep);
  *   -EOPNOTSUPP syscall user dispatch, AMX (*ret_why)
  * After it:
  *   0 done · -EDEADLK it waited for a lock that somebody holds on to, and was
- *   called back: nothing has happened · -EINPROGRESS deadline passed, the thread finishes alone and then
+ *   called back: what had been done before that wait stays done
+ *   -EINPROGRESS deadline passed, the thread finishes alone and then
  *   goes on as before · -EBUSY the same, somebody stopped it by a signal
  *   -EFAULT the call faulted, the thread was put back · -ESRCH it died meanwhile
  */

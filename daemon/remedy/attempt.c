@@ -123,6 +123,8 @@ bool attempt_calls(const struct remedy_site *site, const struct attempt *a, stru
 		inject_stops_add(&ret->stops, inject_stopped_ns(found.inj));
 		inject_close(found.inj);
 		called = r;
+		/* malloc_trim goes from arena to arena. */
+		ret->begun |= r == -EDEADLK;
 		if ((r != -EAGAIN && r != -EDEADLK) || tries >= TRIES_MAX || clock_ns() >= search.deadline_ns)
 			break;
 		if (r == -EAGAIN && found.asleep && search.navoid < INJECT_AVOID_MAX)

@@ -131,6 +131,7 @@ struct remedy_result {
 	enum remedy_outcome outcome;
 	struct inject_stops stops;
 	uint64_t call_ns; /* of the last of them: in the target's own function */
+	bool begun; /* not done, and yet a part of it may have been: only what was freed can tell */
 	char reason[REMEDY_TEXT_MAX]; /* unless done; then why not all of it was, or "" */
 	char detail[REMEDY_TEXT_MAX];
 };

@@ -266,16 +266,19 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	in->res->stopped_us_max = MAX(in->res->stopped_us_max, result.stops.longest_ns / 1000);
 	/* What exits or runs another program hasn't given its memory back to us. */
 	measured = result.outcome != REMEDY_GONE && injector_measure(in, &after);
-	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
-	if (measured || in->disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
-		injector_answer(in, &result);
 	if (measured) {
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
-		if (result.outcome == REMEDY_DONE)
-			injector_split(in, &split, injector_rss(&after), step);
+		/* So a part of it was done, and the reason says why not all of it. */
+		if (result.begun && step->freed > 0)
+			result.outcome = REMEDY_DONE;
 	}
+	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
+	if (measured || in->disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
+		injector_answer(in, &result);
+	if (measured && result.outcome == REMEDY_DONE)
+		injector_split(in, &split, injector_rss(&after), step);
 }
 
 static void injector_denied(struct injector *in)
@@ -373,12 +376,8 @@ static bool injector_step(struct injector *in, uint32_t bit)
 	}
 	if (!injector_plan(in, bit, index, &plan))
 		return false;
-	if (!plan.possible) {
-		injector_end(in, WORKER_REFUSED, plan.reason);
-		return injector_refused(in, bit, false);
-	}
 	injector_site(in, &site);
-	if (remedy->settle)
+	if (plan.possible && remedy->settle)
 		remedy->settle(&site.remedy, &plan);
 	if (!plan.possible) {
 		injector_end(in, WORKER_REFUSED, plan.reason);

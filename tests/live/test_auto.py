@@ -131,3 +131,54 @@ def test_a_sleep_that_was_stopped_before(start, mode):
     assert v.command("verify")["bad"] == 0
     assert not v.get("errors"), v.note
     v.finish()
+
+
+# Much free memory in the first arena, and the lock of the second one held on to until it is told to let go.
+HELD = """
+import ctypes, sys, threading
+HEAP_MAX = 64 << 20  # malloc/arena.c
+libc = ctypes.CDLL(None)
+libc.malloc.restype = ctypes.c_size_t
+blocks = [libc.malloc(1000) for _ in range(50000)]
+for block in blocks:
+    ctypes.memset(block, 1, 1000)
+for i, block in enumerate(blocks):
+    if i % 100:
+        libc.free(ctypes.c_size_t(block))
+other, over = [], threading.Event()
+def second():
+    other.append(libc.malloc(1000))
+    over.wait()
+thread = threading.Thread(target=second)
+thread.start()
+while not other:
+    pass
+lock = ctypes.c_int.from_address(ctypes.c_size_t.from_address(other[0] & -HEAP_MAX).value)
+assert lock.value == 0
+lock.value = 1
+print("ready", flush=True)
+sys.stdin.read(1)
+lock.value = 0
+libc.syscall(202, ctypes.byref(lock), 129, 1 << 30, 0, 0, 0)  # futex(), wake all
+over.set()
+thread.join()
+print("end", flush=True)
+"""
+
+
+@pytest.mark.parametrize("options", [["--remedy=trim"], ["--remedy=auto"]])
+def test_first_arena_only(options):
+    """malloc_trim() goes from arena to arena. What it has done before it was called back from a lock that is held on to
+    is told, and is no refusal; the next remedy's figures don't hide it."""
+    with subprocess.Popen([judge.PYTHON, "-ISc", HELD], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
+        assert p.stdout.readline() == b"ready\n"
+        had = judge.rss(p.pid)
+        t = judge.trim(p.pid, "--timeout=3s", *options)
+        less = had - judge.rss(p.pid)
+        assert p.communicate(b"x", 30) == (b"end\n", None)
+    assert p.returncode == 0
+    assert t.outcome == "reclaimed" and t.rc == 0, t
+    step, = [s for s in t.doc["steps"] if s["remedy"] == "trim"]
+    assert step["freed"] > 30 * MIB and "holds a lock" in step["detail"], t.doc
+    assert abs(t.doc["freed"] - less) < 4 * MIB, (t.doc, less)
+    assert options[0] != "--remedy=trim" or "holds a lock" in t.reason, t
