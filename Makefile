@@ -82,7 +82,7 @@ ifeq ($(COVERAGE),1)
 coverage := -O0 --coverage -fprofile-update=atomic -fdata-sections \
 	    $(addprefix -fno-builtin-,fork execl execlp execle execv execvp execve)
 coverage_object := $O/tests/coverage/share.o
-replays := cfi cpython elf glibc proc pymalloc
+replays := cfi cpython elf glibc pageable proc pymalloc
 ldharden += --coverage -Wl,--wrap=__gcov_exit -Wl,-T,tests/coverage/counters.ld $(coverage_object)
 endif
 ifeq ($(FAULT),1)

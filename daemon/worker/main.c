@@ -11,15 +11,11 @@
 
 #include "worker/door.h"
 #include "worker/explain.h"
-#include "worker/idle.h"
 #include "worker/injector.h"
 #include "worker/message.h"
+#include "worker/request.h"
 
-#define TIMEOUT_MIN_US 1000ull
-#define TIMEOUT_MAX_US 3600000000ull
 #define WORKER_GRACE_US 700000ull /* less than the client's second */
-#define REMEDIES_KNOWN ((WORKER_REMEDY_PAGEOUT << 1) - 1)
-#define FLAGS_KNOWN ((WORKER_F_WHOLE << 1) - 1)
 
 static int request_receive(struct worker_request *ret)
 {
@@ -32,19 +28,7 @@ static int request_receive(struct worker_request *ret)
 		return -errno;
 	if (!n)
 		return -EPIPE;
-	if (n != sizeof(*ret) || ret->magic != WORKER_MAGIC || ret->version != WORKER_VERSION)
-		return -EBADMSG;
-	if (ret->op >= WORKER_NOPS || !ret->remedies != (ret->op != WORKER_OP_RECLAIM))
-		return -EINVAL;
-	if ((ret->flags & WORKER_F_CELLS) && ret->op != WORKER_OP_EXPLAIN)
-		return -EINVAL;
-	if ((ret->flags & WORKER_F_WHOLE) && ret->op != WORKER_OP_GLANCE)
-		return -EINVAL;
-	if (ret->reserved || ret->pid <= 0 || (ret->remedies & ~REMEDIES_KNOWN) || (ret->flags & ~FLAGS_KNOWN) ||
-	    ret->timeout_us < TIMEOUT_MIN_US || ret->timeout_us > TIMEOUT_MAX_US || ret->max_stop_us > TIMEOUT_MAX_US ||
-	    !idle_fits(ret))
-		return -EINVAL;
-	return 0;
+	return request_check(ret, (size_t)n);
 }
 
 /*
