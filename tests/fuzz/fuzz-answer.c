@@ -24,6 +24,7 @@ static const struct worker_request request = {
 	.pid = 4711,
 	.start_time = 42,
 	.op = WORKER_OP_EXPLAIN,
+	.flags = WORKER_F_CELLS,
 	.timeout_us = 1000000,
 };
 
