@@ -3,6 +3,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "base/pstatus.h"
@@ -18,6 +19,14 @@ int inject_check_room(const struct inject *inj, const struct inject_stack *stack
 		return -ENOSPC;
 	/* A stack could grow, but nobody knows here how far: what is needed must be there. */
 	return c->base - stack->lo < room ? -ENOSPC : 0;
+}
+
+/* Of memory that nobody uses any more the kernel reads nothing, and no error either (fs/proc/base.c, mem_rw()). */
+bool inject_is_over(const struct inject_target *target)
+{
+	char byte;
+
+	return pread(target->mem_fd, &byte, sizeof(byte), 0) == 0;
 }
 
 /* All the code that will run. -EINVAL. */
@@ -61,7 +70,9 @@ static int call_prepare(struct inject *inj, const struct inject_code *code, cons
 		return r;
 	/* Below the red zone of a stopped thread: dead memory, whatever we write. */
 	r = trace_write(inj->target->mem_fd, inj->chain.base, inj->chain.image, inj->chain.len);
-	return r == -EFAULT ? -ENOSPC : r;
+	if (r == -EFAULT)
+		return inject_is_over(inj->target) ? -ESRCH : -ENOSPC;
+	return r;
 }
 
 /*

@@ -129,6 +129,9 @@ int inject_call(struct inject *inj, const struct inject_code *code, const struct
 		const struct chain_call *calls, size_t ncalls, uint64_t deadline_ns, struct inject_times *ret,
 		const char **ret_why) __must_check;
 
+/* The program that was looked at is no more: it exited, or another one runs in its place. */
+bool inject_is_over(const struct inject_target *target);
+
 /* Nanoseconds since the stop was requested. */
 uint64_t inject_stopped_ns(const struct inject *inj);
 

@@ -179,8 +179,10 @@ int lease_begin(struct inject *inj, const struct lease_code *code, const struct 
 		return r;
 	/* Below the red zone of a stopped thread: dead memory, whatever we write. */
 	r = trace_write(inj->target->mem_fd, inj->chain.base, inj->chain.image, inj->chain.len);
+	if (r == -EFAULT)
+		return inject_is_over(inj->target) ? -ESRCH : -ENOSPC;
 	if (r < 0)
-		return r == -EFAULT ? -ENOSPC : r;
+		return r;
 	r = lease_check_lock(&l->plan, inj, ret_why);
 	if (r == 0)
 		r = lease_adopt(inj, l);

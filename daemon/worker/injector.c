@@ -132,6 +132,9 @@ static bool injector_measure(struct injector *in, struct pstatus *ret)
 	if (r == -ESRCH || (r == 0 && !ret->vm_size)) {
 		injector_end(in, WORKER_GONE, "it has exited");
 		return false;
+	} else if (r == 0 && inject_is_over(&in->target)) {
+		injector_end(in, WORKER_GONE, "it exited or ran another program meanwhile");
+		return false;
 	} else if (r < 0) {
 		in->res->outcome = WORKER_FAILED;
 		text_format(in->res->reason, sizeof(in->res->reason), "its memory can't be measured: %s", strerror(-r));

@@ -5,6 +5,8 @@
  * judge sees a single stuck one.
  *
  *   --arenas=N  that many at most
+ *   --fifo=PATH --then=exit|exec   what one more thread does when somebody opens that for writing; after
+ *               an exec it is all there again, and helper_ready counts how often
  *   --no-idle   nobody sleeps, and all of them, the first thread too, are in one arena: whoever
  *               is made to trim meets its lock in the hands of the others
  */
@@ -118,6 +120,36 @@ static void *ticker(void *arg)
 	return NULL;
 }
 
+static struct {
+	const char *fifo;
+	bool exec;
+	char **argv;
+} told;
+
+/* In open(), where nobody touches it: whichever thread is stopped, it isn't this one. */
+static void *obey(void *arg)
+{
+	int fd = open(told.fifo, O_RDONLY | O_CLOEXEC);
+
+	(void)arg;
+	if (fd < 0)
+		die(told.fifo);
+	if (told.exec)
+		execv("/proc/self/exe", told.argv);
+	_exit(0);
+}
+
+static void obey_start(int argc, char **argv)
+{
+	pthread_t t;
+
+	told.fifo = opt(argc, argv, "fifo", NULL);
+	told.exec = !strcmp(opt(argc, argv, "then", "exit"), "exec");
+	told.argv = argv;
+	if (told.fifo && pthread_create(&t, NULL, obey, NULL))
+		die("pthread_create");
+}
+
 /* @first to @n: the numbers of the workers that get a thread of their own. */
 static void workers_start(pthread_t *t, uintptr_t first, uintptr_t n)
 {
@@ -159,6 +191,8 @@ int main(int argc, char **argv)
 		die("pthread_create");
 	vs->sleeper_tid = getpid();
 	threads_await(n);
+	obey_start(argc, argv);
+	vs->helper_ready++;
 	vs->ready = 1;
 	idle(efd);
 	for (uintptr_t i = 0; i <= n; i++)

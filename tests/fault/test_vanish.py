@@ -1,0 +1,113 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""The target exits, or becomes another program, before each single operation on it in turn: the worker stops itself
+there (fault build) until that has happened. What comes then must be told as what it is, and the other program,
+which has the pid, must not notice.
+
+For make check some of the operations by chance (RECLAIM_TORTURE_SEED repeats them); RECLAIM_TORTURE=long: all."""
+
+import os
+import random
+import signal
+import subprocess
+import time
+
+import pytest
+
+import judge
+
+LONG = os.environ.get("RECLAIM_TORTURE") == "long"
+SEED = int(os.environ.get("RECLAIM_TORTURE_SEED") or time.time())
+LIMIT = 300
+PATIENCE = 30
+GONE = 5  # reclaimctl's exit status
+SOME = 3
+
+
+class Victim:
+    def __init__(self, start, fifo, then):
+        os.mkfifo(fifo)
+        self.v = start("heap3", "--threads=1", f"--fifo={fifo}", f"--then={then}")
+        self.fifo, self.then = fifo, then
+        self.v.moves_on()
+
+    def waits(self):
+        """Opens the other end, once its thread is there."""
+        try:
+            os.close(os.open(self.fifo, os.O_WRONLY | os.O_NONBLOCK))
+            return True
+        except OSError:
+            return False
+
+    def vanish(self):
+        lives = self.v.get("helper_ready")
+        judge.wait_for("its thread", PATIENCE, self.waits)
+        # The kernel waits for a stopped thread's end to be seen, by its tracer: this may take until that goes on.
+        end = time.monotonic() + 0.1
+        while not self.vanished(lives) and time.monotonic() < end:
+            time.sleep(0.001)
+        return lives
+
+    def vanished(self, lives):
+        if self.then == "exit":
+            return judge.state(self.v.pid) in (None, "Z", "X")
+        return self.v.get("helper_ready") > lives
+
+
+def stopped_worker(p):
+    """Its pid, when it has stopped itself; "done" when there is nothing to wait for any more."""
+    if p.poll() is not None:
+        return "done"
+    try:
+        return next((c for c in judge.children(p.pid) if judge.state(c) == "T"), None)
+    except OSError:
+        return None
+
+
+def vanish_at(victim, k):
+    """The answer, and how often it has lived before it vanished: None, it was never reached."""
+    argv = [judge.CTL, "--json", "trim", "--remedy=trim", "--timeout=3s", str(victim.v.pid)]
+    env, lives = {**os.environ, "RECLAIM_FAULT": f"pause:{k}"}, None
+    with subprocess.Popen(argv, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=env) as p:
+        worker = judge.wait_for("the worker's stop", PATIENCE, lambda: stopped_worker(p))
+        if worker != "done":
+            lives = victim.vanish()
+            os.kill(worker, signal.SIGCONT)
+        out, err = p.communicate(timeout=PATIENCE)
+    return judge.Trim(judge.Answer(subprocess.CompletedProcess(argv, p.returncode, out, err)), victim.v.pid), lives
+
+
+def count_operations(victim, log):
+    t = judge.trim(victim.v.pid, "--remedy=trim", "--timeout=3s", env={"RECLAIM_FAULT_LOG": str(log)})
+    assert t.acted, t
+    return len(log.read_text(encoding="ascii").split())
+
+
+@pytest.mark.parametrize("then", ["exit", "exec"])
+def test_vanish(start, tmp_path, then, capsys):
+    victim = Victim(start, tmp_path / "0", then)
+    n, said = count_operations(victim, tmp_path / "log"), {}
+    for k in range(1, LIMIT) if LONG else sorted(random.Random(SEED).sample(range(1, n + 1), SOME)):
+        t, lives = vanish_at(victim, k)
+        if lives is None:
+            assert t.acted or t.outcome == "refused", t
+            if k > n + 10:
+                break
+            continue
+        where = f"{then} before operation {k}, seed {SEED}: {t}"
+        # Also where all was done: what is measured then is nothing, or another program's.
+        assert (t.outcome, t.rc, t.doc["freed"]) == ("failed", GONE, 0) and t.reason, where
+        said.setdefault((t.rc, t.outcome, t.reason), []).append(k)
+        judge.wait_for(f"its end ({where})", PATIENCE, lambda n=lives: victim.vanished(n))
+        if then == "exit":
+            assert victim.v.proc.wait(PATIENCE) == 0, where
+            victim = Victim(start, tmp_path / str(k), then)
+            continue
+        assert judge.status(victim.v.pid, field="TracerPid") == "0", where
+        victim.v.moves_on()
+        assert not victim.v.get("errors") and not victim.v.get("eintr"), f"{where}: {victim.v.note}"
+    with capsys.disabled():
+        for what, ks in said.items():
+            print(f"\n  {then}: {what} at {ks}", end="")
+        print()
+    assert said
+    victim.v.finish()
