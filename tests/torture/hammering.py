@@ -143,6 +143,10 @@ class Running:
     def page(self):
         return [] if self.program == "server" else [f"--page={self.victim.shm_path}"]
 
+    def components(self):
+        """What regs keeps in registers and compares, by the bits of XCR0: as much as this processor has."""
+        return self.victim.get("elapsed_us") if self.program == "regs" else 0
+
     def eintr(self):
         return 0 if self.program == "server" else self.victim.get("eintr")
 
@@ -181,7 +185,7 @@ def inject(drivers, case, count, seed, limit_ms):
         doc = hammer(drivers, r.victim.pid, [*r.page, f"--count={count}", f"--seed={seed}", f"--limit-ms={limit_ms}",
                                              f"--timeout-ms={case.timeout}", "--pause-us=100", *case.options],
                      limit_ms / 1000 + 2 * PATIENCE)
-        doc["eintr"] = r.eintr()
+        doc["eintr"], doc["components"] = r.eintr(), r.components()
         # A signal of the program's own that comes while a chain has a thread's signals blocked makes the kernel wake
         # another one (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
         assert not doc["eintr"] or SIGNALS in case.args, f"EINTR: {r.victim.note}"
@@ -195,7 +199,7 @@ def kill(drivers, case, count, seed, limit_ms):
         doc = hammer(drivers, r.victim.pid, [*r.page, f"--kills={count}", f"--seed={seed}", f"--limit-ms={limit_ms}",
                                              f"--kill={case.kill}", "--timeout-ms=1000", f"--delay-us={case.delay_us}"],
                      limit_ms / 1000 + 3 * PATIENCE)
-        doc["eintr"] = r.eintr()
+        doc["eintr"], doc["components"] = r.eintr(), r.components()
         assert case.counted or not doc["eintr"], f"EINTR: {r.victim.note}"
         judge.wait_for("a last trim", PATIENCE, lambda: judge.trim(r.victim.pid, "--timeout=2s").rc == 0)
         doc["mappings"] = r.judge()

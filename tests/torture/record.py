@@ -155,7 +155,18 @@ def version(text):
     return found[0] if found else "unknown"
 
 
-def where(runs):
+# Intel's manual, volume 1, 13.1: bits of XCR0
+COMPONENTS = {0: "x87", 1: "SSE", 2: "AVX", 5: "AVX-512 masks", 6: "upper halves of ZMM0 to 15", 7: "ZMM16 to 31"}
+
+
+def components(results):
+    """Those that each regs has compared."""
+    masks = [r.doc.get("components", 0) for r in results if r.program == "regs"]
+    seen = [name for bit, name in COMPONENTS.items() if masks and all(m >> bit & 1 for m in masks)]
+    return ", ".join(seen) or "not recorded"
+
+
+def where(runs, results):
     """The machine and what ran on it: versions, nobody's names. Of our sources the content's own name."""
     trees = {judge.told_by("git", "rev-parse", "--short=16", f"{r['commit']}:daemon") or "unknown" for r in runs}
     loads = ", ".join(f"{r['load'][0]:.1f}" for r in runs)
@@ -164,6 +175,7 @@ def where(runs):
                     f"{', '.join(sorted(trees))}"],
         ["kernel", f"Linux {version(platform.release())}, {platform.machine()}"],
         ["processors", f"{os.cpu_count()}, shared with other work; load at the end: {loads}"],
+        ["state compared by ``regs``", components(results)],
         ["C library", f"glibc {platform.libc_ver()[1]}"],
         ["compiler", f"gcc {version(judge.told_by('gcc', '-dumpfullversion'))}"],
         ["Python", version(judge.told_by(judge.PYTHON, "--version"))],
@@ -232,7 +244,8 @@ def write(path, paths):
     reached = {"injections": sum(r.doc["calls"] for r in by["injections"] + by["sleeps"]),
                "kills": sum(r.doc["kills"] for r in by["kills"]), "stops": sum(r.doc["stops"] for r in by["stops"])}
     page = PAGE.format(
-        **reached, verdict=verdict(shortcomings(runs, reached)), where=where(runs), sleeps=len(by["sleeps"]),
+        **reached, verdict=verdict(shortcomings(runs, reached)), sleeps=len(by["sleeps"]),
+        where=where(runs, by["injections"] + by["kills"]),
         runs=table(["when", "minutes", "asked for", "programs at a time", "seed"], run_rows(runs),
                    [36, 10, 32, 10, 12]),
         injection_table=table(["case", "program", "injections", "of them purge, collect", "refused, left",
