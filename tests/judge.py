@@ -170,6 +170,7 @@ class Snapshot:
             elif got != sig:
                 out.append(f"thread {tid}: {sig} -> {got}")
         if quiet:
+            out += [f"new thread {tid}" for tid in now.threads if tid not in self.threads]
             out += self.call_differences(now)
             if now.fds != self.fds:
                 out.append(f"descriptors {self.fds} -> {now.fds}")

@@ -130,6 +130,28 @@ def test_leaked_mapping_is_noticed(start):
     assert "new memory" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
 
 
+HELPER = """
+import sys, threading
+sys.stdout.write("ready\\n"); sys.stdout.flush()
+sys.stdin.buffer.raw.read(1)
+threading.Thread(target=threading.Event().wait, daemon=True).start()
+sys.stdin.buffer.raw.read(1)
+"""
+
+
+def test_new_thread_is_noticed(start):
+    v = start(None, argv=[judge.PYTHON, "-c", HELPER], page=False, ready=False, stdout=subprocess.PIPE)
+    assert v.proc.stdout.readline() == b"ready\n"
+    v.wait_asleep()
+    before = v.snapshot()
+    v.unharmed(before)
+    v.proc.stdin.write(b"x")
+    v.proc.stdin.flush()
+    judge.wait_for("the thread", 30, lambda: len(judge.tids(v.pid)) == 2)
+    v.wait_asleep()
+    assert "new thread" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+
+
 def test_damaged_heap_is_noticed(start):
     """One byte changed in a kept block from outside."""
     v = start("bloat", "--count=20000")
