@@ -29,20 +29,28 @@ static bool is_done(const struct worker_result *res)
 	return res->outcome == WORKER_RECLAIMED || res->outcome == WORKER_NOTHING;
 }
 
-/* Also what was given back before it failed or time was up. A refusal changes nothing. */
+/*
+ * Also what was given back before it failed or time was up: by us, and not by the program itself while a thread was
+ * searched for. A refusal changes nothing.
+ */
 static bool has_acted(const struct worker_result *res)
 {
-	return is_done(res) || (res->outcome != WORKER_REFUSED && res->nsteps && res->freed > 0);
+	bool called = false;
+
+	for (uint32_t i = 0; i < res->nsteps; i++)
+		called |= res->steps[i].call_us || (res->steps[i].remedy & POLICY_MOVES);
+	return is_done(res) || (res->outcome != WORKER_REFUSED && called && res->freed > 0);
 }
 
 static uint64_t stopped_us(const struct worker_result *res)
 {
-	uint64_t sum = 0;
+	/* Of what was refused there may be no step. */
+	uint64_t sum = 0, longest = MIN(res->stopped_us_max, WORKER_TIMEOUT_MAX_US);
 
 	/* Figures of another program: they may be nonsense. */
 	for (uint32_t i = 0; i < res->nsteps; i++)
 		sum += MIN(res->steps[i].stopped_us, WORKER_TIMEOUT_MAX_US);
-	return sum;
+	return MAX(sum, longest);
 }
 
 /* By the worker, just before it did it. Where it did several things, what they return is for the most part the same. */

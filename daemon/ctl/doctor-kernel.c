@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/capability.h>
+#include <linux/kcmp.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/pidfd.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 
 #include "base/maps.h"
 #include "base/parse.h"
@@ -171,6 +173,17 @@ static void check_pidfd(struct doctor *d, struct finding *ret)
 	mend(ret, "needs Linux 5.3, and no seccomp filter that forbids it");
 }
 
+static void check_kcmp(struct doctor *d, struct finding *ret)
+{
+	if (syscall(SYS_kcmp, getpid(), d->child, KCMP_VM, 0ul, 0ul) >= 0) {
+		found(ret, HEALTH_OK, "kcmp works");
+		return;
+	}
+	found(ret, HEALTH_WARN, "kcmp: %s: processes that could share their memory with another will be refused",
+	      strerror(errno));
+	mend(ret, "needs CONFIG_KCMP, and no seccomp filter that forbids it; in a container add --cap-add=SYS_PTRACE");
+}
+
 /* The options of the mount of /proc, from the line "proc /proc proc rw,...". */
 static void check_hidepid(struct doctor *d, struct finding *ret)
 {
@@ -201,8 +214,9 @@ const struct check doctor_first_checks[] = { { "proc", check_proc } };
 const size_t doctor_n_first_checks = ARRAY_SIZE(doctor_first_checks);
 
 const struct check doctor_kernel_checks[] = {
-	{ "seccomp", check_seccomp },	  { "user-namespace", check_user_ns }, { "pid-namespace", check_pid_ns },
-	{ "map-files", check_map_files }, { "pagemap", check_pagemap },	       { "pidfd", check_pidfd },
-	{ "hidepid", check_hidepid },
+	{ "seccomp", check_seccomp },	   { "user-namespace", check_user_ns },
+	{ "pid-namespace", check_pid_ns }, { "map-files", check_map_files },
+	{ "pagemap", check_pagemap },	   { "pidfd", check_pidfd },
+	{ "hidepid", check_hidepid },	   { "kcmp", check_kcmp },
 };
 const size_t doctor_n_kernel_checks = ARRAY_SIZE(doctor_kernel_checks);

@@ -40,6 +40,7 @@ static bool prepare_is_ours(const struct inject *inj, uint64_t restorer)
 	const uint64_t unblockable = SIGBIT(SIGKILL) | SIGBIT(SIGSTOP);
 	static unsigned char stack[OLD_CHAIN_WINDOW];
 	uint64_t at = (inj->regs.rsp - 64) & ~7ull;
+	const uint64_t deadline_ns = clock_ns() + INJECT_LOOK_NS;
 	size_t have = 0;
 
 	if ((inj->sigmask | unblockable) != (CHAIN_SIGMASK | unblockable))
@@ -47,7 +48,7 @@ static bool prepare_is_ours(const struct inject *inj, uint64_t restorer)
 	/* The window ends where the stack ends, or beyond: page by page. */
 	while (have < sizeof(stack)) {
 		size_t n = MIN(sizeof(stack) - have, 4096 - (size_t)((at + have) & 4095));
-		int r = inject_peek(inj->target, at + have, stack + have, n, clock_ns() + INJECT_LOOK_NS);
+		int r = inject_peek(inj->target, at + have, stack + have, n, deadline_ns);
 
 		if (r == -ETIME || r == -EPIPE)
 			return true; /* unsure */
@@ -192,8 +193,8 @@ static int prepare_read_status(const struct inject *inj, struct pstatus *ret)
 	return pstatus_read(dir, ret);
 }
 
-/* Unsure counts as yes. */
-static bool prepare_in_rseq(const struct inject *inj)
+/* 1 or 0; -ETIME, -EPIPE when the reader can't tell. Unsure otherwise counts as 1. */
+static int prepare_in_rseq(const struct inject *inj)
 {
 	/* struct rseq_cs, include/uapi/linux/rseq.h */
 	struct {
@@ -202,18 +203,20 @@ static bool prepare_in_rseq(const struct inject *inj)
 	} cs;
 	const uint64_t deadline_ns = clock_ns() + INJECT_LOOK_NS;
 	uint64_t area, cs_ptr;
+	int r;
 
 	if (trace_rseq(inj->tid, &area) < 0)
-		return true;
+		return 1;
 	if (!area)
-		return false;
+		return 0;
 	/* rseq_cs lies 8 bytes into struct rseq. */
-	if (inject_peek(inj->target, area + 8, &cs_ptr, sizeof(cs_ptr), deadline_ns) < 0)
-		return true;
-	if (!cs_ptr)
-		return false;
-	if (inject_peek(inj->target, cs_ptr, &cs, sizeof(cs), deadline_ns) < 0)
-		return true;
+	r = inject_peek(inj->target, area + 8, &cs_ptr, sizeof(cs_ptr), deadline_ns);
+	if (r == 0 && !cs_ptr)
+		return 0;
+	if (r == 0)
+		r = inject_peek(inj->target, cs_ptr, &cs, sizeof(cs), deadline_ns);
+	if (r < 0)
+		return r == -ETIME || r == -EPIPE ? r : 1;
 	return inj->regs.rip - cs.start_ip < cs.post_commit_offset;
 }
 
@@ -232,8 +235,11 @@ int inject_prepare(struct inject *inj, const struct inject_check *check, struct 
 	if (r < 0)
 		return r;
 	/* Inside a system call a thread is in no restartable sequence: they forbid system calls. */
-	if (!arch_in_syscall(&inj->regs) && prepare_in_rseq(inj))
-		return -EAGAIN;
+	if (!arch_in_syscall(&inj->regs)) {
+		r = prepare_in_rseq(inj);
+		if (r)
+			return r < 0 ? r : -EAGAIN;
+	}
 	r = prepare_check_policy(inj, &st, check, ret_why);
 	if (r == 0)
 		r = prepare_save(inj, &st, check->restorer, ret_why);

@@ -49,6 +49,8 @@ static const struct failure call_failures[] = {
 	{ -EAGAIN, REMEDY_REFUSED, "it is in a restartable sequence", false, "" },
 	{ -EDEADLK, REMEDY_REFUSED, "another of its threads holds a lock that ", true, " needs, and does not let go" },
 	{ -ENOSPC, REMEDY_REFUSED, "not enough room on the stack of the thread", false, "" },
+	{ -ETIME, REMEDY_REFUSED, "looking at its memory took too long: the machine is too busy", false, "" },
+	{ -EPIPE, REMEDY_FAILED, "the reader failed on its memory", false, "" },
 	{ -ESTALE, REMEDY_REFUSED, "its code changed while it was looked at", false, "" },
 };
 

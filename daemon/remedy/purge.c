@@ -144,23 +144,24 @@ static void purge_count(struct purge_run *run, const struct lease_times *t, bool
 	run->ask.max_bytes = purge_next_bytes(run, t->hold_ns);
 }
 
-static int purge_hold(struct purge_run *run, struct lease *lease, bool *ret_applied)
+/* *ret_counted: whether its stops are in the account. */
+static int purge_hold(struct purge_run *run, struct lease *lease, bool *ret_counted)
 {
 	struct lease_times times = { 0 };
-	bool something = false;
+	bool something = false, applied = false;
 	int r = lease_wait_held(lease, MIN(run->site->deadline_ns, clock_ns() + PURGE_LOCK_NS)), end;
 
 	if (r < 0)
 		return r;
 	r = purge_under_lock(run, lease, &something);
-	end = lease_end(lease, clock_ns() + PURGE_END_NS, &times, ret_applied);
-	if (!something)
-		*ret_applied = false;
+	end = lease_end(lease, clock_ns() + PURGE_END_NS, &times, &applied);
+	applied &= something;
+	*ret_counted = end == 0;
 	if (end == 0)
-		purge_count(run, &times, *ret_applied);
+		purge_count(run, &times, applied);
 	if (end < 0 || r < 0)
 		return end < 0 ? end : r;
-	return *ret_applied ? 0 : -EAGAIN;
+	return applied ? 0 : -EAGAIN;
 }
 
 /* May the thread still be waiting for Python's lock? Not when it has ended. */
@@ -245,7 +246,7 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 	};
 	struct inject_found found = { .inj = NULL };
 	const char *why = NULL;
-	bool applied = false;
+	bool counted = false;
 	uint64_t since;
 	int r = purge_find(run, gil, &found, ret);
 
@@ -260,11 +261,11 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 	if (r < 0 && found.asleep)
 		run->search.avoid[run->search.navoid++] = found.tid;
 	if (r == 0)
-		r = purge_hold(run, lease, &applied);
+		r = purge_hold(run, lease, &counted);
 	if (gil && lease && r == -ETIMEDOUT)
 		run->waiter = found.tid;
 	/* No account of its own: all of it, until the thread was let go at the latest. */
-	if (r < 0)
+	if (!counted)
 		inject_stops_add(&run->stops, clock_ns() - since);
 	if (r < 0)
 		purge_round_failed(r, why, gil, ret);

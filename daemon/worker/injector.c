@@ -43,6 +43,8 @@ struct injector {
 	bool disowned; /* it isn't any more whose it has to be */
 	bool tried; /* a remedy that would have paid was refused */
 	bool spared; /* a remedy was possible, and there was nothing for it to do */
+	bool done; /* something was */
+	uint64_t vain_us; /* stops for what was then refused */
 	uint64_t promised; /* bytes, by a dry run */
 };
 
@@ -273,9 +275,10 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
-		/* So a part of it was done, and the reason says why not all of it. */
-		if (result.begun && step->freed > 0)
+		/* So a part of it was done, and the reason says why not all of it. The program may free a bit itself. */
+		if (result.begun && step->freed >= (int64_t)MAX(INJECTOR_WORTH, plan->predicted / 4))
 			result.outcome = REMEDY_DONE;
+		in->done |= result.outcome == REMEDY_DONE;
 	}
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
 	if (measured || in->disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
@@ -400,7 +403,8 @@ static bool injector_step(struct injector *in, uint32_t bit)
 		return true;
 	if (!injector_refused(in, bit, true))
 		return false;
-	/* It was not done: no step of the account. */
+	/* It was not done: no step of the account, but for those who were stopped in vain. */
+	in->vain_us += step->stopped_us;
 	memset(step, 0, sizeof(*step));
 	in->res->nsteps--;
 	return true;
@@ -411,10 +415,19 @@ static void injector_steps(struct injector *in)
 	struct worker_result *res = in->res;
 
 	/* After a thread that is late for its stop nothing is to be done but to end, which frees it. */
-	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT && !inject_is_late(); bit <<= 1)
+	for (uint32_t bit = 1; bit <= WORKER_REMEDY_PAGEOUT && !inject_is_late(); bit <<= 1) {
+		/* What was done stands, and its reason says that there was no more time. */
+		if (in->done && clock_ns() >= in->deadline_ns)
+			break;
 		if ((in->req->remedies & bit) && !injector_step(in, bit))
 			break;
+	}
+	if (res->nsteps)
+		res->steps[res->nsteps - 1].stopped_us += in->vain_us;
 	res->freed = (int64_t)(res->rss_before - res->rss_after);
+	/* A refusal says that nothing has changed. */
+	if (res->outcome == WORKER_REFUSED && in->done && res->freed > 0)
+		res->outcome = WORKER_NOTHING;
 	if (res->outcome == WORKER_NOTHING && !res->nsteps && *in->refusal && (!in->spared || in->tried))
 		injector_end(in, WORKER_REFUSED, in->refusal);
 	else if (res->outcome == WORKER_NOTHING && !res->nsteps)

@@ -93,6 +93,8 @@ static void hammer_strikes(struct hammer *h)
 		tally_harm(t, strerror(-r));
 		return;
 	}
+	/* A busy machine takes its time to start the reader: that isn't of the limit. */
+	t->began_ns = clock_ns();
 	while (!hammer_is_done(h, tally_calls(t), h->count)) {
 		const enum strike_kind kind = hammer_choose(h);
 

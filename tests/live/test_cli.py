@@ -312,7 +312,7 @@ def test_doctor(fake):
     checks = {d["check"]: d for d in r.doc}
     assert r.doc[0]["check"] == "proc" and r.doc[0]["status"] == "ok"
     assert set(checks) >= {"proc", "ptrace", "yama", "process-vm-readv", "ptrace-seccomp", "ptrace-rseq",
-                           "ptrace-user-dispatch", "worker", "seccomp", "map-files", "pagemap", "pidfd", "hidepid",
+                           "ptrace-user-dispatch", "worker", "seccomp", "map-files", "pagemap", "pidfd", "hidepid", "kcmp",
                            "module", "sampling", "idle-ages", "psi", "swap", "zswap", "thp"}
     assert r.rc == (1 if any(d["status"] == "fail" for d in r.doc) else 0)
     assert checks["worker"]["status"] == "ok" and str(fake.path) in checks["worker"]["detail"]

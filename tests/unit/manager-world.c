@@ -155,7 +155,7 @@ int manager_world_worker(void)
 		.rss_after = 200 * MIB,
 		.freed = PROMISED,
 		.nsteps = 1,
-		.steps = { { .remedy = WORKER_REMEDY_TRIM, .has_predicted = 1, .predicted = PROMISED } },
+		.steps = { { .remedy = WORKER_REMEDY_TRIM, .has_predicted = 1, .predicted = PROMISED, .call_us = 800 } },
 	};
 	const char *outcome = getenv("FAKE_MANAGER_OUTCOME");
 	struct worker_request req;

@@ -150,6 +150,7 @@ static void purge(struct world *w, struct remedy_site *site, struct remedy_resul
 	const struct purge_reader reader = { .scan = scan, .check = check, .ctx = w };
 	const struct inject_prover prover = { .prepare = prepare, .prove = prove, .ctx = w };
 	struct remedy_plan plan = { .possible = 1, .parts = PURGE_GLIBC, .note = "what the user should know" };
+	uint64_t began_ns;
 
 	if (w->d) {
 		site->target = &w->d->target;
@@ -162,7 +163,11 @@ static void purge(struct world *w, struct remedy_site *site, struct remedy_resul
 	if (!site->deadline_ns)
 		site->deadline_ns = clock_ns() + 20000000000ull;
 	*ret = (struct remedy_result){ .outcome = REMEDY_FAILED };
+	began_ns = clock_ns();
 	remedy_purge.run(site, &plan, ret);
+	/* One after the other: none is counted twice. */
+	if (ret->stops.total_ns > clock_ns() - began_ns)
+		*ret = (struct remedy_result){ .outcome = REMEDY_FAILED, .reason = "longer stops than all of it" };
 }
 
 /* ---- nobody is touched ---- */
@@ -328,7 +333,7 @@ static int broken_apart(struct driver *d)
 {
 	const struct world w = { .d = d, .kind = PURGE_ARENA, .rounds = 5, .check_error = -EPIPE };
 	struct world after;
-	int r = comes_out(d, &w, 0, REMEDY_FAILED, "Broken pipe", &after);
+	int r = comes_out(d, &w, 0, REMEDY_FAILED, "the reader failed on its memory", &after);
 
 	MUST(after.checks == 1);
 	return r;
@@ -393,8 +398,8 @@ static int early_apart(struct driver *d)
 		enum remedy_outcome outcome;
 		const char *why;
 	} rows[] = {
-		{ -EBADMSG, REMEDY_DONE, "ended early: its allocator could not be told" },
-		{ -ETIME, REMEDY_DONE, "ended early: time was up" },
+		{ -EBADMSG, REMEDY_DONE, "its allocator could not be told" },
+		{ -ETIME, REMEDY_DONE, "time was up" },
 		{ -EPIPE, REMEDY_FAILED, "failed: Broken pipe" },
 	};
 
@@ -413,9 +418,11 @@ static int early_apart(struct driver *d)
 		}
 		(void)snprintf(d->stats->last_why, sizeof(d->stats->last_why), "%d: %.60s: %.60s", res.outcome,
 			       res.reason, res.detail);
-		if (!applied || res.outcome != rows[i].outcome ||
-		    (!strstr(res.detail, rows[i].why) && !strstr(res.reason, rows[i].why)))
+		if (!applied || res.outcome != rows[i].outcome || !strstr(res.reason, rows[i].why))
 			return -EPROTO;
+		/* Behind what was given up on a busy machine there is no room for it. */
+		MUST(res.outcome != REMEDY_DONE || strstr(res.detail, "given up") ||
+		     strstr(res.detail, "; ended early: "));
 		MUST(strstr(res.detail, "1 round, 1 ranges") && word(d) == 7 && page_gone(d) == 1);
 	}
 	return 0;
