@@ -11,13 +11,13 @@
 #include "base/text.h"
 #include "inject/trace.h"
 #include "worker/precheck.h"
+#include "worker/proof.h"
 #include "worker/rounds.h"
 #include "worker/split.h"
 #include "worker/unopened.h"
 
 #define INJECTOR_WORTH (64ull << 10) /* bytes for which a process is stopped unasked */
 #define OUTSIDE ((uint32_t)(WORKER_REMEDY_COLD | WORKER_REMEDY_PAGEOUT))
-#define PROVE_NS (50 * 1000000ull) /* the target is stopped meanwhile: far more than a proof ever takes */
 
 /* Names of include/reclaim/worker.h's bits. */
 static const struct {
@@ -38,9 +38,8 @@ struct injector {
 	int groups;
 	uint64_t deadline_ns;
 	int mem_fd;
-	char why[128]; /* of the last proof that failed */
+	struct proof proof;
 	char refusal[WORKER_TEXT_MAX]; /* of a remedy that we chose ourselves */
-	bool disowned; /* it isn't any more whose it has to be */
 	bool tried; /* a remedy that would have paid was refused */
 	bool spared; /* a remedy was possible, and there was nothing for it to do */
 	bool done; /* something was */
@@ -52,72 +51,6 @@ static void injector_end(struct injector *in, enum worker_outcome outcome, const
 {
 	in->res->outcome = outcome;
 	text_format(in->res->reason, sizeof(in->res->reason), "%s", reason);
-}
-
-/* -ETIME when the reader is too slow, -EPIPE when it failed: -ETIMEDOUT would mean the target. */
-static int injector_judge(struct injector *in, enum reader_prove how, const struct cpu_regs *regs, uint64_t deadline_ns,
-			  struct safepoint_verdict *ret)
-{
-	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .arg = how, .regs = *regs };
-	struct reader_reply reply;
-	int r = reader_ask(&in->reader, &req, deadline_ns, &reply);
-
-	if (r < 0 || reply.error)
-		return r == -ETIMEDOUT ? -ETIME : -EPIPE;
-	if (!reply.verdict.safe)
-		text_format(in->why, sizeof(in->why), "%s", reply.verdict.why);
-	*ret = reply.verdict;
-	return 0;
-}
-
-/* A look at a sleeping thread from outside: spares it the stop when it is surely unsafe, and warms the reader up. */
-static int injector_prepare(void *ctx, const struct cpu_regs *regs)
-{
-	struct injector *in = ctx;
-	struct safepoint_verdict v;
-	int r = injector_judge(in, READER_PROVE_CALL, regs, in->deadline_ns, &v);
-
-	if (r < 0)
-		return r;
-	return v.safe || v.unknown ? 0 : -EAGAIN;
-}
-
-static int injector_prove_how(struct injector *in, enum reader_prove how, const struct cpu_regs *regs,
-			      struct inject_stack *ret)
-{
-	struct safepoint_verdict v;
-	int r;
-
-	/* The thread stands still: nobody executes anything else in it now. */
-	in->disowned |= !subject_is_owned(&in->subject, in->req->owner);
-	if (in->disowned)
-		return -EPERM;
-	r = injector_judge(in, how, regs, clock_ns() + PROVE_NS, &v);
-	if (r < 0)
-		return r;
-	if (!v.safe)
-		return -EAGAIN;
-	*ret = (struct inject_stack){ .lo = v.stack_lo, .hi = v.stack_hi };
-	return 0;
-}
-
-static int injector_prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	return injector_prove_how(ctx, READER_PROVE_CALL, regs, ret);
-}
-
-static int injector_prove_python(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	return injector_prove_how(ctx, READER_PROVE_PYTHON, regs, ret);
-}
-
-/* The thread stands still: if it is the only one, nobody can make another. */
-static int injector_prove_queue(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	struct injector *in = ctx;
-	const bool alone = inject_threads(&in->target) == 1;
-
-	return injector_prove_how(in, alone ? READER_PROVE_QUEUE_ALONE : READER_PROVE_QUEUE, regs, ret);
 }
 
 static uint64_t injector_rss(const struct pstatus *st)
@@ -159,7 +92,6 @@ static const enum worker_outcome injector_outcomes[] = {
 
 /* What a remedy is given to work with. */
 struct site {
-	struct inject_prover prover, python, queue;
 	struct purge_reader purge;
 	struct advise_reader advise;
 	struct rounds rounds;
@@ -170,15 +102,12 @@ static void injector_site(struct injector *in, struct site *ret)
 {
 	const uint32_t flags = in->req->flags;
 
-	ret->prover = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove, .ctx = in };
-	ret->python = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_python, .ctx = in };
-	ret->queue = (struct inject_prover){ .prepare = injector_prepare, .prove = injector_prove_queue, .ctx = in };
 	rounds_init(&ret->rounds, &in->reader, in->deadline_ns, &ret->purge, &ret->advise);
 	ret->remedy = (struct remedy_site){
 		.target = &in->target,
-		.prover = &ret->prover,
-		.python_prover = &ret->python,
-		.queue_prover = &ret->queue,
+		.prover = &in->proof.call,
+		.python_prover = &in->proof.python,
+		.queue_prover = &in->proof.queue,
 		.purge = &ret->purge,
 		.advise = &ret->advise,
 		.idle = &in->idle.remedy,
@@ -195,7 +124,7 @@ static void injector_site(struct injector *in, struct site *ret)
 						   REMEDY_DEPTH_AUTO,
 		.advice = flags & WORKER_F_ADVICE_FREE ? MADV_FREE : MADV_DONTNEED,
 		.deadline_ns = in->deadline_ns,
-		.unsafe_why = in->why,
+		.unsafe_why = in->proof.why,
 	};
 }
 
@@ -229,15 +158,15 @@ static void injector_split(struct injector *in, const struct split *split, uint6
 
 static bool injector_owned(struct injector *in)
 {
-	in->disowned |= !subject_is_owned(&in->subject, in->req->owner);
-	if (in->disowned)
-		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
-	return !in->disowned;
+	if (proof_is_owned(&in->proof))
+		return true;
+	injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
+	return false;
 }
 
 static void injector_answer(struct injector *in, const struct remedy_result *result)
 {
-	if (in->disowned)
+	if (in->proof.disowned)
 		injector_end(in, WORKER_DENIED, SUBJECT_DISOWNED);
 	else if (result->outcome == REMEDY_DONE && !*result->reason)
 		in->res->outcome = WORKER_NOTHING; /* and what an earlier one has left stays said */
@@ -275,13 +204,13 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		step->freed = (int64_t)(injector_rss(&before) - injector_rss(&after));
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
-		/* So a part of it was done, and the reason says why not all of it. The program may free a bit itself. */
+		/* So a part of it was done, and the reason says why not all. The program may free a bit itself. */
 		if (result.begun && step->freed >= (int64_t)MAX(INJECTOR_WORTH, plan->predicted / 4))
 			result.outcome = REMEDY_DONE;
 		in->done |= result.outcome == REMEDY_DONE;
 	}
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
-	if (measured || in->disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
+	if (measured || in->proof.disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
 		injector_answer(in, &result);
 	if (measured && result.outcome == REMEDY_DONE)
 		injector_split(in, &split, injector_rss(&after), step);
@@ -462,6 +391,14 @@ static void injector_work(struct injector *in, bool outside)
 		.look = reader_look,
 		.look_ctx = &in->reader,
 	};
+	in->proof = (struct proof){
+		.reader = &in->reader,
+		.target = &in->target,
+		.subject = &in->subject,
+		.owner = in->req->owner,
+		.deadline_ns = in->deadline_ns,
+	};
+	proof_init(&in->proof);
 	if (!outside && arch_xstate_probe(&in->target.xstate) < 0) {
 		injector_end(in, WORKER_FAILED, "this CPU or kernel does not save extended state in signal frames");
 		return;
