@@ -51,7 +51,7 @@ static void edit(struct fake *f, const struct edit *e)
 	if (!p)
 		return;
 	memcpy(&old, p, sizeof(old));
-	switch (e->how % 6) {
+	switch (e->how % 7) {
 	case 0: /* anything */
 		break;
 	case 1: /* near */
@@ -65,6 +65,9 @@ static void edit(struct fake *f, const struct edit *e)
 		break;
 	case 4: /* one half */
 		v = (old & 0xffffffff00000000ull) | (uint32_t)v;
+		break;
+	case 5: /* both halves by as much: two counts that belong together */
+		v = old + (uint64_t)(int8_t)e->bits * 0x100000001ull;
 		break;
 	default: /* the page is elsewhere, or gone */
 		f->flags[(at - FAKE_BASE) / REMOTE_PAGE] = e->bits & 7;
@@ -108,6 +111,9 @@ static void link_arenas(struct fake *f)
 
 	f->py.usable_arenas_at = USABLE;
 	f->py.nfp2lasta_at = LASTA;
+	if (a->nfreepools > PYMALLOC_POOLS_MAX || b->nfreepools > PYMALLOC_POOLS_MAX)
+		return;
+	memset(fake_at(f, LASTA, 8 * (PYMALLOC_POOLS_MAX + 1)), 0, 8 * (PYMALLOC_POOLS_MAX + 1));
 	a->nextarena = FAKE_VECTOR + 48ull * !first;
 	b->prevarena = FAKE_VECTOR + 48ull * first;
 	put(f, USABLE, b->prevarena);
@@ -141,6 +147,9 @@ static void fuzz_fake(const uint8_t *data, size_t size)
 	}
 	f.t.mem.reads_left = 2000;
 	pm = (struct purge_memory){ &f.t, memory_at, flags_at, &f };
+	/* Counts that were edited alone contradict the list, and end there: so it may follow them. */
+	if (how >> 7 && how >> 3 & 1)
+		link_arenas(&f);
 	/* Either: each takes a millisecond, and a purge looks too. */
 	if (how >> 7)
 		python_purge(&pm, &f.py, how >> 5 & 1, how >> 6 & 1 ? 8 : 0);
