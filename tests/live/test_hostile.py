@@ -171,8 +171,11 @@ def test_owner_of_the_lock_is_stopped(start, remedy, when):
             if when == "before":
                 assert h.stdout.readline() == b"ok\n"
             began, rounds = time.monotonic(), v.get("rounds")
-            t = judge.trim(v.pid, f"--remedy={remedy}", "--timeout=300ms")
-            assert time.monotonic() - began < 5, t
+            for _ in range(5):
+                t = judge.trim(v.pid, f"--remedy={remedy}", "--timeout=300ms")
+                if "too busy" not in str(t.reason):
+                    break
+            assert time.monotonic() - began < 10, t
             assert t.acted and when == "meanwhile" or t.reason, t
             if when == "before":
                 # A sleeper that gets no CPU when it is called back is left to wait, as its owner is told.

@@ -110,20 +110,24 @@ def test_each_once(start, name, restart, capsys):
     shows = not (restart and name == "read_pipe")  # the others have a timeout, or are epoll_wait: signal(7)
     storm, before = Storm(v, shows, SEED), v.snapshot()
     judge.wait_for("it to sleep", PATIENCE, lambda: storm.sleeps(1))
-    hammerer, docs = hammered(v, SECONDS)
-    try:
-        storm.blow(hammerer)
-    finally:
-        hammerer.join()
+    for _ in range(5):
+        hammerer, docs = hammered(v, SECONDS)
+        try:
+            storm.blow(hammerer)
+        finally:
+            hammerer.join()
+        # Of a call that has been left to end by itself nobody puts back the interruption: safety.rst.
+        assert storm.lost <= docs[0]["timeout"] + docs[0]["failed"], docs
+        storm.lost = 0
+        if docs[0]["calls"]:
+            break  # a busy machine may need more time to begin
     doc, eintr = docs[0], v.get("eintr")
     with capsys.disabled():
         print(f"\n  {name}{', SA_RESTART' if restart else ''}: {storm.sent} signals ({storm.bursts} bursts), {eintr} EINTR, "
-              f"{storm.lost} lost, {doc['calls']} injections, {doc['timeout']} left to end by themselves, seed {SEED}")
+              f"{doc['calls']} injections, {doc['timeout']} left to end by themselves, seed {SEED}")
     v.unharmed(before, quiet=False)
     assert v.get("handler_runs") == storm.sent and doc["calls"]
     assert shows or not eintr
-    # Of a call that has been left to end by itself nobody puts back the interruption: safety.rst.
-    assert storm.lost <= doc["timeout"] + doc["failed"]
     if shows:  # else nothing ends its call
         v.set("stop", 1)
         os.kill(v.pid, signal.SIGUSR2)
