@@ -21,6 +21,8 @@ import signal
 import stat
 import struct
 import sys
+import threading
+import time
 
 LOOKUP, FORGET, GETATTR, OPEN, READ, STATFS, RELEASE, FLUSH, INIT = 1, 2, 3, 14, 15, 17, 18, 25, 26
 OPENDIR, RELEASEDIR, SETLK, SETLKW, ACCESS, INTERRUPT, BATCH_FORGET = 27, 29, 32, 33, 34, 36, 42
@@ -28,6 +30,7 @@ KINDS = {"lookup": LOOKUP, "getattr": GETATTR, "open": OPEN, "read": READ, "lock
 ASYNC_READ, FLOCK_LOCKS = 1, 1 << 10
 ROOT, FILE = 1, 2
 PR_SET_PDEATHSIG = 1
+FORGET_S, END_S = 1, 10
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -35,6 +38,7 @@ libc = ctypes.CDLL(None, use_errno=True)
 class Server:
     def __init__(self, fd, content, flags):
         self.fd, self.content, self.hung, self.held, self.waiting, self.start = fd, content, set(), 0, [], 0
+        self.forgets = None
         self.flags = (0 if "--sync" in flags else ASYNC_READ) | (FLOCK_LOCKS if "--locks" in flags else 0)
 
     def attributes(self, node):
@@ -84,23 +88,47 @@ class Server:
         except FileNotFoundError:
             pass  # who asked has been interrupted
 
+    def answer_all(self):
+        self.hung.clear()
+        while self.waiting:
+            self.reply(*self.waiting.pop())
+
+    def invalidate(self):
+        # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too
+        try:
+            os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, self.start, 0))
+        except FileNotFoundError:
+            pass  # nobody has asked for it yet
+
+    def forget(self):
+        """That waits for who reads a page at the moment, and he for us: if we don't answer he hangs already, as he
+        shall."""
+        self.forgets = threading.Thread(target=self.invalidate)
+        self.forgets.start()
+        self.serve_until(time.monotonic() + FORGET_S)
+
+    def serve_until(self, until):
+        while self.forgets.is_alive() and time.monotonic() < until:
+            if select.select([self.fd], [], [], 0.002)[0]:
+                self.serve()
+
+    def end(self):
+        """Nobody can end a process that still waits there."""
+        if self.forgets and self.forgets.is_alive():
+            self.answer_all()
+            self.serve_until(time.monotonic() + END_S)
+
     def obey(self, words):
         if words[0] == "hang":
             kinds = KINDS if "all" in words else [w for w in words[1:] if w in KINDS]
             self.hung |= {KINDS[k] for k in kinds}
             self.start = max([0, *(int(w) for w in words if w.isdigit())])
-            # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too
-            try:
-                os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, self.start, 0))
-            except FileNotFoundError:
-                pass  # nobody has asked for it yet
+            self.forget()
             print("ok", flush=True)
         elif words[0] == "held":
             print(self.held, flush=True)
         elif words[0] == "answer":
-            self.hung.clear()
-            while self.waiting:
-                self.reply(*self.waiting.pop())
+            self.answer_all()
             print("ok", flush=True)
 
 
@@ -146,6 +174,7 @@ def main(argv):
         if 0 in ready:
             got = os.read(0, 4096)
             if not got:
+                server.end()
                 return
             commands += got
             while b"\n" in commands:
