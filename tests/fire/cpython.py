@@ -26,6 +26,9 @@ HOWS = (["--remedy=purge", "--depth=normal"], ["--remedy=trim"], ["--remedy=purg
 ACTS = 3  # carried out in each module, or it has run so many times:
 RUNS = 4
 RERUNS = 5
+# A sleep begins anew after a trim (safety.rst): what sleeps for longer than a tenth of a second would never end. So what
+# has taken so many times as long as alone is let be.
+PATIENCE = 4
 LIMIT = 900  # seconds; none needs a third of it
 # An act that ends otherwise is a fault of ours.
 OUTCOMES = {"reclaimed", "nothing", "refused", "timeout", "gone"}
@@ -42,13 +45,14 @@ class Run:
     def __init__(self, module, place, user):
         self.module, self.dir, self.user, self.proc = module, place / module, user, None
 
-    def go(self, trim=None):
+    def go(self, trim=None, enough=LIMIT):
+        """@enough: seconds after which it is let be."""
         shutil.rmtree(self.dir, ignore_errors=True)
         self.dir.mkdir()
         began = time.monotonic()
         self.start()
         try:
-            self.wait(trim)
+            self.wait(trim, enough)
         finally:
             self.seconds = time.monotonic() - began
             kill_all(self.pids())
@@ -71,12 +75,17 @@ class Run:
                 cwd=self.dir, env=env, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 **as_user)
 
-    def wait(self, trim):
+    def wait(self, trim, enough):
         if trim:
             trim.start()
             trim.work()
         try:
-            self.status = self.proc.wait(LIMIT)
+            try:
+                self.status = self.proc.wait(enough)
+            except subprocess.TimeoutExpired:
+                if trim:
+                    trim.rest()
+                self.status = self.proc.wait(LIMIT)
         except subprocess.TimeoutExpired:
             self.status = f"no end in {LIMIT} s"
         finally:
@@ -139,7 +148,7 @@ class Module:
         run = Run(self.name, self.place, self.user)
         trim = trimmer.Trimmer(run.pids, HOWS, EVERY)
         trim.tally = self.tally
-        run.go(trim)
+        run.go(trim, max(PATIENCE * self.controls[0].seconds, PATIENCE))
         self.runs += 1
         self.seconds += run.seconds
         for outcome in set(self.tally.outcomes) - OUTCOMES:
@@ -225,7 +234,7 @@ class Suite:
         docs = [m.doc() for m in sorted(done, key=lambda m: m.name)]
         return {"name": self.name, "version": version(judge.PYTHON, "--version"), "seed": self.seed,
                 "remedies": "purge,trim,collect", "fire_tally": tally.doc(), "modules": docs,
-                "left_out": self.left_out, "limits": {"acts": ACTS, "runs": RUNS, "reruns": RERUNS},
+                "left_out": self.left_out, "limits": {"acts": ACTS, "runs": RUNS, "reruns": RERUNS, "patience": PATIENCE},
                 "listed": len(self.names) + len(self.left_out),
                 "fire_seconds": sum(d["fire_seconds"] for d in docs),
                 "requests": [d["tests"] * (d["runs"] + d["controls"]) for d in docs], "others": figures.others(busy)}

@@ -11,7 +11,9 @@ CPython's own tests
 module in a process of its own, as the user nobody and without what the suite does only when it is told to (use the
 network, for one): first left alone, then with all of its processes acted on ten times a second, in turn with ``purge --depth=normal``, ``trim``, ``purge --depth=deep`` and
 ``collect``. A module that ends sooner runs again, up to {runs} times, until {acts} acts were carried out on it. In all
-runs it has a thread more, which sleeps: without one a busy Python can't be entered.
+runs it has a thread more, which sleeps: without one a busy Python can't be entered. A sleep with a timeout begins anew
+after each trim (safety.rst), so that at this pace it may never end: what has taken {patience} times as long as alone is
+let be from then on.
 
 Every test must end as it did when left alone: passed, skipped, or failed with the same exception. Where one doesn't, the
 module runs again *without us*, up to {reruns} times, and only an end that is then seen too is forgiven; such tests are

@@ -186,8 +186,7 @@ class Ends:
     def __init__(self, *_):
         self.seconds, self.text = 0, ""
 
-    def go(self, trim=None):
-        del trim
+    def go(self, *_):
         self.status, self.tests = self.next.pop(0)
         return self
 
