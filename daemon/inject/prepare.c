@@ -215,7 +215,7 @@ static int prepare_in_rseq(const struct inject *inj)
 		return 0;
 	if (r == 0)
 		r = inject_peek(inj->target, cs_ptr, &cs, sizeof(cs), deadline_ns);
-	if (r < 0)
+	if (r)
 		return r == -ETIME || r == -EPIPE ? r : 1;
 	return inj->regs.rip - cs.start_ip < cs.post_commit_offset;
 }
