@@ -355,7 +355,7 @@ static void injector_steps(struct injector *in)
 		res->steps[res->nsteps - 1].stopped_us += in->vain_us;
 	res->freed = (int64_t)(res->rss_before - res->rss_after);
 	/* A refusal says that nothing has changed. */
-	if (res->outcome == WORKER_REFUSED && in->done && res->freed > 0)
+	if (res->outcome == WORKER_REFUSED && in->done && res->freed >= (int64_t)INJECTOR_WORTH)
 		res->outcome = WORKER_NOTHING;
 	if (res->outcome == WORKER_NOTHING && !res->nsteps && *in->refusal && (!in->spared || in->tried))
 		injector_end(in, WORKER_REFUSED, in->refusal);

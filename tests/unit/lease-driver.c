@@ -23,6 +23,7 @@
 #include "base/procfs.h"
 #include "base/pstatus.h"
 #include "inject/trace.h"
+#include "under-valgrind.h"
 
 #define WAIT_NS 10000000000ull
 #define ROUND_NS 2000000000ull
@@ -134,7 +135,7 @@ void driver_start(struct driver *d, const char *const *args)
 {
 	uint64_t until = clock_ns() + WAIT_NS;
 
-	if (getenv("LD_PRELOAD") && strstr(getenv("LD_PRELOAD"), "valgrind")) {
+	if (under_valgrind()) {
 		print_message("valgrind writes signal frames of its own\n");
 		skip();
 	}

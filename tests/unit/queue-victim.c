@@ -25,6 +25,7 @@
 #include "base/pstatus.h"
 #include "inject/trace.h"
 #include "remedy/collect-queue.h"
+#include "under-valgrind.h"
 
 #define WAIT_NS 10000000000ull
 #define BEGUN_US 3000
@@ -188,7 +189,7 @@ void victim_start(struct victim *v, enum victim_threads threads, enum victim_scr
 	const uint64_t until = clock_ns() + WAIT_NS;
 	const pid_t parent = getpid();
 
-	if (getenv("LD_PRELOAD") && strstr(getenv("LD_PRELOAD"), "valgrind")) {
+	if (under_valgrind()) {
 		print_message("valgrind writes signal frames of its own\n");
 		skip();
 	}

@@ -19,6 +19,7 @@
 
 #include "base/clock.h"
 #include "ledger-fake.h"
+#include "under-valgrind.h"
 
 #define LITTLE 0 /* 64 KiB: a segment is 16 records, so that they come and go all the time */
 #define KILLS 300
@@ -51,14 +52,6 @@ static int write_on(int report, uint64_t n)
 	}
 	ledger_close(&l);
 	return 0;
-}
-
-/* There everything takes twenty times as long, and the system calls are mostly valgrind's. */
-static bool under_valgrind(void)
-{
-	const char *preload = getenv("LD_PRELOAD");
-
-	return preload && strstr(preload, "valgrind");
 }
 
 struct found {
@@ -128,6 +121,7 @@ static void judge(uint64_t synced)
 static void test_random(void **state)
 {
 	const unsigned int seed = (unsigned int)clock_ns();
+	/* There the system calls are mostly valgrind's. */
 	const int kills = under_valgrind() ? KILLS / 20 : KILLS;
 	unsigned int random = seed;
 	uint64_t synced = 0;
