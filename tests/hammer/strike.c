@@ -10,73 +10,13 @@
 #include "base/clock.h"
 #include "base/text.h"
 #include "inject/trace.h"
+#include "worker/proof.h"
 #include "worker/rounds.h"
 
 #define READER_LIFE 500 /* calls: what a reader knows of the target's mappings grows old */
-#define PROVE_NS (50 * 1000000ull) /* as the worker's: the thread stands still meanwhile */
 #define PLAN_NS (20 * 1000000000ull)
 
 const char *const strike_names[STRIKE_NKINDS] = { "trim", "purge", "collect" };
-
-/* ---- proofs, as the worker asks for them (worker/injector.c) ---- */
-
-static int strike_judge(struct strike *s, enum reader_prove how, const struct cpu_regs *regs, uint64_t deadline_ns,
-			struct safepoint_verdict *ret)
-{
-	struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE, .arg = how, .regs = *regs };
-	struct reader_reply reply;
-	int r = reader_ask(&s->reader, &req, deadline_ns, &reply);
-
-	if (r < 0 || reply.error)
-		return r == -ETIMEDOUT ? -ETIME : -EPIPE;
-	if (!reply.verdict.safe)
-		text_format(s->why, sizeof(s->why), "%s", reply.verdict.why);
-	*ret = reply.verdict;
-	return 0;
-}
-
-static int strike_prepare(void *ctx, const struct cpu_regs *regs)
-{
-	struct strike *s = ctx;
-	struct safepoint_verdict v;
-	int r = strike_judge(s, READER_PROVE_CALL, regs, clock_ns() + s->timeout_ns, &v);
-
-	if (r < 0)
-		return r;
-	return v.safe || v.unknown ? 0 : -EAGAIN;
-}
-
-static int strike_prove_how(struct strike *s, enum reader_prove how, const struct cpu_regs *regs,
-			    struct inject_stack *ret)
-{
-	struct safepoint_verdict v;
-	int r = strike_judge(s, how, regs, clock_ns() + PROVE_NS, &v);
-
-	if (r < 0)
-		return r;
-	if (!v.safe)
-		return -EAGAIN;
-	*ret = (struct inject_stack){ .lo = v.stack_lo, .hi = v.stack_hi };
-	return 0;
-}
-
-static int strike_prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	return strike_prove_how(ctx, READER_PROVE_CALL, regs, ret);
-}
-
-static int strike_prove_python(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	return strike_prove_how(ctx, READER_PROVE_PYTHON, regs, ret);
-}
-
-static int strike_prove_queue(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
-{
-	struct strike *s = ctx;
-	const bool alone = inject_threads(&s->target) == 1;
-
-	return strike_prove_how(s, alone ? READER_PROVE_QUEUE_ALONE : READER_PROVE_QUEUE, regs, ret);
-}
 
 /* ---- a reader and its plan ---- */
 
@@ -139,17 +79,21 @@ static void strike_run(struct strike *s, struct strike_result *ret)
 {
 	const struct remedy *remedy = remedy_find(strike_names[s->kind], &(uint32_t){ 0 });
 	const uint64_t deadline_ns = clock_ns() + s->timeout_ns;
-	const struct inject_prover prover = { .prepare = strike_prepare, .prove = strike_prove, .ctx = s };
-	const struct inject_prover python = { .prepare = strike_prepare, .prove = strike_prove_python, .ctx = s };
-	const struct inject_prover queue = { .prepare = strike_prepare, .prove = strike_prove_queue, .ctx = s };
+	struct proof proof = {
+		.reader = &s->reader,
+		.target = &s->target,
+		.subject = &s->subject,
+		.owner = s->req.owner,
+		.deadline_ns = deadline_ns,
+	};
 	struct purge_reader purge;
 	struct advise_reader advise;
 	struct rounds rounds;
 	const struct remedy_site site = {
 		.target = &s->target,
-		.prover = &prover,
-		.python_prover = &python,
-		.queue_prover = &queue,
+		.prover = &proof.call,
+		.python_prover = &proof.python,
+		.queue_prover = &proof.queue,
 		.purge = &purge,
 		.advise = &advise,
 		.idle = &s->idle.remedy,
@@ -158,7 +102,7 @@ static void strike_run(struct strike *s, struct strike_result *ret)
 		.depth = REMEDY_DEPTH_AUTO,
 		.advice = MADV_DONTNEED,
 		.deadline_ns = deadline_ns,
-		.unsafe_why = s->why,
+		.unsafe_why = proof.why,
 	};
 	struct remedy_plan plan = s->plan;
 	struct remedy_result result = { .outcome = REMEDY_FAILED };
@@ -170,7 +114,7 @@ static void strike_run(struct strike *s, struct strike_result *ret)
 		strike_refuse(ret, REMEDY_REFUSED, plan.reason);
 		return;
 	}
-	s->why[0] = '\0';
+	proof_init(&proof);
 	remedy->run(&site, &plan, &result);
 	strike_refuse(ret, result.outcome, result.outcome == REMEDY_DONE ? "" : result.reason);
 	ret->stopped_ns = result.stops.longest_ns;

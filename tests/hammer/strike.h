@@ -33,7 +33,6 @@ struct strike {
 	enum strike_kind kind; /* that the plan is for */
 	unsigned int used; /* calls by this reader */
 	uint64_t readers; /* how many there have been */
-	char why[128]; /* of the last proof that failed */
 };
 
 #define STRIKE_NONE                                                                                         \

@@ -117,14 +117,20 @@ sys.stdin.buffer.raw.read(1)
 """
 
 
-def test_leaked_mapping_is_noticed(start):
-    v = start(None, argv=[judge.PYTHON, "-c", LEAKER], page=False, ready=False, stdout=subprocess.PIPE)
+def told_to_change(start, script):
+    """A Python that sleeps and looks as before, and then is told to do what its script does."""
+    v = start(None, argv=[judge.PYTHON, "-c", script], page=False, ready=False, stdout=subprocess.PIPE)
     assert v.proc.stdout.readline() == b"ready\n"
     v.wait_asleep()
     before = v.snapshot()
     v.unharmed(before)
     v.proc.stdin.write(b"x")
     v.proc.stdin.flush()
+    return v, before
+
+
+def test_leaked_mapping_is_noticed(start):
+    v, before = told_to_change(start, LEAKER)
     judge.wait_for("the mapping", 30, lambda: len(judge.mappings(v.pid)) != len(before.maps)
                    or judge.mappings(v.pid) != before.maps)
     assert "new memory" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
@@ -140,13 +146,7 @@ sys.stdin.buffer.raw.read(1)
 
 
 def test_new_thread_is_noticed(start):
-    v = start(None, argv=[judge.PYTHON, "-c", HELPER], page=False, ready=False, stdout=subprocess.PIPE)
-    assert v.proc.stdout.readline() == b"ready\n"
-    v.wait_asleep()
-    before = v.snapshot()
-    v.unharmed(before)
-    v.proc.stdin.write(b"x")
-    v.proc.stdin.flush()
+    v, before = told_to_change(start, HELPER)
     judge.wait_for("the thread", 30, lambda: len(judge.tids(v.pid)) == 2)
     v.wait_asleep()
     assert "new thread" in finds_harm(lambda: v.unharmed(before, timeout=0.3))

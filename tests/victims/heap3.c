@@ -21,19 +21,6 @@
 
 static unsigned long throttle_us;
 
-static void slot_renew(struct block **slot, uint64_t *s, size_t size)
-{
-	int bad = *slot ? block_bad(*slot) : 0;
-
-	if (bad)
-		complain("block %p damaged (%d)", (void *)*slot, bad);
-	free(*slot);
-	*slot = malloc(size);
-	if (!*slot)
-		die("malloc");
-	block_fill(*slot, size, rnd(s));
-}
-
 static void *worker(void *arg)
 {
 	struct block *slot[SLOTS] = { NULL };

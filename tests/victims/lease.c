@@ -106,19 +106,6 @@ static void find_code(void)
 	info->main_arena = main_arena();
 }
 
-static void slot_renew(struct block **slot, uint64_t *s, size_t size)
-{
-	int bad = *slot ? block_bad(*slot) : 0;
-
-	if (bad)
-		complain("block %p damaged (%d)", (void *)*slot, bad);
-	free(*slot);
-	*slot = malloc(size);
-	if (!*slot)
-		die("malloc");
-	block_fill(*slot, size, rnd(s));
-}
-
 static void slots_empty(struct block **slot, size_t n)
 {
 	for (size_t i = 0; i < n; i++) {

@@ -70,30 +70,18 @@ static bool count_on(struct rseq *self, uint32_t cpu, uint64_t turns)
 	return ok;
 }
 
-static void slot_renew(struct block **slot, uint64_t *s)
-{
-	size_t size = BLOCK_MIN + rnd(s) % 6000;
-
-	if (*slot && block_bad(*slot))
-		complain("block %p damaged", (void *)*slot);
-	free(*slot);
-	*slot = malloc(size);
-	if (!*slot)
-		die("malloc");
-	block_fill(*slot, size, rnd(s));
-}
-
 static void *counter(void *arg)
 {
 	struct block *slot[SLOTS] = { NULL };
 	struct rseq *me = area();
 	uintptr_t id = (uintptr_t)arg;
-	uint64_t s = id * 7919 + 3;
+	uint64_t s = id * 7919 + 3, which;
 
 	while (!vs->stop) {
 		for (int i = 0; i < 10; i++)
 			sure[id] += count_on(me, *(volatile uint32_t *)&me->cpu_id_start, work);
-		slot_renew(&slot[rnd(&s) % SLOTS], &s);
+		which = rnd(&s) % SLOTS;
+		slot_renew(&slot[which], &s, BLOCK_MIN + rnd(&s) % 6000);
 		vs->progress[id]++;
 	}
 	for (int i = 0; i < SLOTS; i++)

@@ -230,6 +230,20 @@ static UNUSED int block_bad(const struct block *b)
 	return 0;
 }
 
+/* What is there is judged, and gives way to another one. */
+static UNUSED void slot_renew(struct block **slot, uint64_t *s, size_t size)
+{
+	int bad = *slot ? block_bad(*slot) : 0;
+
+	if (bad)
+		complain("block %p damaged (%d)", (void *)*slot, bad);
+	free(*slot);
+	*slot = malloc(size);
+	if (!*slot)
+		die("malloc");
+	block_fill(*slot, size, rnd(s));
+}
+
 #define BLOCK_MIN (sizeof(struct block) + 16)
 
 /* Leaves about @kib of free, resident, trimmable memory between kept blocks. */
