@@ -1,0 +1,88 @@
+#!/usr/bin/python3
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Writes what the last run of each fuzzer came to as a page of the documentation, from the logs of scripts/fuzz.
+
+usage: tests/fuzz/record.py FILE [DIRECTORY]
+
+The logs are those of build/fuzz when no DIRECTORY is given. A run that was shorter than half an hour, or of which there
+is none, is named above the table and isn't in it."""
+
+import os
+import platform
+import re
+import sys
+import time
+from pathlib import Path
+
+HERE = Path(__file__).resolve().parent
+TOP = HERE.parent.parent
+SECONDS = 1800  # of a whole run
+
+PAGE = """.. SPDX-License-Identifier: GPL-2.0-or-later
+
+====================
+What the fuzzers ran
+====================
+
+Written by ``make fuzz SECONDS=1800`` (``scripts/fuzz``, ``tests/fuzz/record.py``), not by hand.
+
+{verdict}
+
+libFuzzer with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection; an input that takes 20 s, or 2 GiB, is
+a finding too. testing.rst says what each of them reads. What they found became inputs in ``tests/fuzz/corpus`` and tests
+of their own, named in hazards.rst.
+
+*Seconds* are of wall time, *of a processor* how much of one that was: what it shares the machine with takes the rest.
+*Edges* and *features* are libFuzzer's: branches that were taken, and how often, in our code and the fuzzer's own;
+*inputs kept* those that reach one which no other does. *Tree* is git's, of ``daemon/``.
+
+{table}
+
+On Linux {kernel}, {machine}, {processors} processors; glibc {libc}.
+"""
+
+
+def last(pattern, text):
+    found = re.findall(pattern, text, re.M)
+    return found[-1] if found else None
+
+
+def run_of(name, log):
+    """What @log tells of a whole run, or why it tells of none."""
+    text = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    status, done = last(r"^status: (\d+)$", text), last(r"^Done (\d+) runs in (\d+) second", text)
+    if status is None:
+        return "not run"
+    if status != "0" or not done:
+        return f"failed, status {status}"
+    if int(done[1]) < SECONDS:
+        return f"{done[1]} s only"
+    user, kernel = last(r"^processor: ([\d.]+) ([\d.]+)$", text)
+    reached = last(r"^#\d+\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)", text)
+    ended = time.strftime("%Y-%m-%d %H:%M", time.gmtime(int(last(r"^ended: (\d+)$", text))))
+    return [f"``{name}``", f"{int(done[0]):,}", done[1], f"{float(user) + float(kernel):,.0f}",
+            *(f"{int(n):,}" for n in reached), ended, last(r"^tree: (.*)$", text)]
+
+
+def main(argv):
+    if not 1 <= len(argv) <= 2 or argv[0].startswith("-"):
+        print(__doc__, file=sys.stderr)
+        return 2
+    logs = Path(argv[1]) if len(argv) > 1 else TOP / "build/fuzz"
+    names = sorted(f.stem.removeprefix("fuzz-") for f in HERE.glob("fuzz-*.c"))
+    runs = {name: run_of(name, logs / f"{name}.log") for name in names}
+    rows = [r for r in runs.values() if isinstance(r, list)]
+    inputs = sum(int(r[1].replace(",", "")) for r in rows)
+    verdict = [f"**{len(rows)} of {len(names)} fuzzers ran for half an hour each without a finding, over {inputs:,} inputs.**"]
+    verdict += [f"**Not so**: ``{name}`` ({r})." for name, r in runs.items() if not isinstance(r, list)]
+    head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree"]
+    table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18", ""]
+    table += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]]
+    Path(argv[0]).write_text(PAGE.format(
+        verdict="\n".join(verdict), table="\n".join(table), kernel=platform.release().partition("-")[0],
+        machine=platform.machine(), processors=os.cpu_count(), libc=platform.libc_ver()[1]), encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
