@@ -29,8 +29,7 @@ Written by ``make fuzz SECONDS=1800`` (``scripts/fuzz``, ``tests/fuzz/record.py`
 {verdict}
 
 libFuzzer with AddressSanitizer, UndefinedBehaviorSanitizer and leak detection; an input that takes 20 s, or 2 GiB, is
-a finding too. testing.rst says what each of them reads. What they found became inputs in ``tests/fuzz/corpus`` and tests
-of their own, named in hazards.rst.
+a finding too. testing.rst says what each of them reads, and what they have found.
 
 *Seconds* are of wall time, *of a processor* how much of one that was: what it shares the machine with takes the rest.
 *Edges* and *features* are libFuzzer's: branches that were taken, and how often, in our code and the fuzzer's own;

@@ -10,7 +10,7 @@ import pytest
 
 import judge
 import workerproto
-from hostile import LATE, LONG, NOBODY, SEED, Place, Verdict, act, let_go, look, nothing_left, readers
+from hostile import LONG, NOBODY, SEED, Place, Verdict, act, let_go, look, nothing_left, readers
 
 WILD = ["null", "unmapped", "odd", "highest", "noncanonical", "kernel", "last", "low"]
 TIMES = 20 if LONG else 3
@@ -66,7 +66,7 @@ def try_it(name, forged, args, bystanders, capsys, quiet=True):
     v = forged(*args)
     as_it_was = v.snapshot() if quiet else None
     # The kernel's own account of so many mappings takes reclaimctl, not the worker, some seconds.
-    look(verdict, v.pid, late=LATE + (6 if "mappings" in args[0] else 0))
+    look(verdict, v.pid, more=6 if "mappings" in args[0] else 0)
     if quiet:
         whole(v, as_it_was, quiet)
     assert v.alive()

@@ -185,7 +185,7 @@ def test_locked_mappings(hung, capsys):
     judge.wait_for("it to wait for its own mappings", 10, lambda: judge.state(f.pid) == "D")
     # What looks for leaks stops all threads, and this one can't be stopped.
     quiet = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
-    a = look(verdict, f.pid, late=3.0, env=quiet)
+    a = look(verdict, f.pid, more=1.5, env=quiet)
     assert a.rc == 1 and "timed out" in a.err, a
     t = act(verdict, f.pid)
     assert t.outcome in ("timeout", "refused"), t

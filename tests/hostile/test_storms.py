@@ -13,7 +13,7 @@ import pytest
 
 import judge
 import workerproto
-from hostile import LATE, LONG, NOBODY, SEED, Verdict, act, let_go, look, nothing_left, readers
+from hostile import LONG, NOBODY, SEED, Verdict, act, let_go, look, nothing_left, readers
 
 TIMES = 60 if LONG else 6
 # A stop that the kernel forgets is waited for in vain: a few in a hundred is what a busy machine does.
@@ -75,7 +75,7 @@ def test_storm(name, start, place, bystanders, capsys):
             assert v.alive(), f"{t}: {v.obituary()}"
             assert not v.get("errors"), v.note
         # Where the stacks of 5,000 threads are, reclaimctl asks the kernel, not the worker.
-        look(verdict, v.pid, late=LATE + (10 if "--how=many" in args else 0))
+        look(verdict, v.pid, more=10 if "--how=many" in args else 0)
     finally:
         over.set()
         if blow:
