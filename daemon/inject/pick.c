@@ -24,6 +24,7 @@
 #define PICK_PAUSE_LAST_NS 20000000ul
 
 #define PICK_VETOES 64
+#define CALL_LEN 192 /* "running", or nine numbers of 64 bits */
 #define PF_IO_WORKER 0x10 /* include/linux/sched.h */
 #define PF_USER_WORKER 0x4000 /* since Linux 6.4 */
 
@@ -32,6 +33,7 @@ struct candidate {
 	unsigned int rank; /* 1.. asleep; 0 running */
 	long nr;
 	uint64_t sp, pc;
+	char call[CALL_LEN]; /* what /proc says of it: number, arguments, sp, pc */
 };
 
 struct pick {
@@ -54,13 +56,10 @@ static long pick_original_call(const struct pick *p, uint64_t pc)
 	return inject_original_call(p->target, pc, MAX(p->search->deadline_ns, clock_ns() + INJECT_LOOK_NS));
 }
 
-/*
- * "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). -EAGAIN, -EBADMSG: not
- * this thread; -ETIME, -EPIPE end the search.
- */
-static int pick_parse_syscall(const struct pick *p, const char *text, struct candidate *ret,
-			      uint64_t args[RESTART_ARGS])
+/* What pick_read_call() has read. -EAGAIN, -EBADMSG: not this thread; -ETIME, -EPIPE end the search. */
+static int pick_parse_call(const struct pick *p, struct candidate *ret, uint64_t args[RESTART_ARGS])
 {
+	const char *text = ret->call;
 	uint64_t v[9];
 	char *end;
 	long nr;
@@ -127,12 +126,24 @@ static bool pick_is_kernels(const struct pick *p, pid_t tid)
 	return dir < 0 || pstat_read(dir, &st) < 0 || (st.flags & (PF_IO_WORKER | PF_USER_WORKER));
 }
 
-static bool pick_still_runs(const struct pick *p, pid_t tid)
+/* "NR A0 A1 A2 A3 A4 A5 SP PC", "-1 SP PC" or "running": fs/proc/base.c, proc_pid_syscall(). */
+static ssize_t pick_read_call(const struct pick *p, pid_t tid, char ret[CALL_LEN])
 {
-	char path[64], text[256];
+	char path[64];
 
 	(void)snprintf(path, sizeof(path), "task/%d/syscall", tid);
-	return procfs_read(p->target->piddir, path, text, sizeof(text)) > 0 && !strncmp(text, "running", 7);
+	return procfs_read(p->target->piddir, path, ret, CALL_LEN);
+}
+
+/*
+ * In the very call in which it was seen, or still at work? To look through all threads, and to prove, takes a while;
+ * by now it may be in a write() that a stop would cut short.
+ */
+static bool pick_is_unchanged(const struct pick *p, const struct candidate *c)
+{
+	char call[CALL_LEN];
+
+	return pick_read_call(p, c->tid, call) > 0 && !strcmp(call, c->call);
 }
 
 static bool pick_is_avoided(const struct pick *p, pid_t tid)
@@ -155,15 +166,12 @@ static int pick_look(struct pick *p, pid_t tid)
 {
 	struct candidate c = { .tid = tid };
 	uint64_t args[RESTART_ARGS] = { 0 };
-	char path[64], text[256];
-	ssize_t n;
+	ssize_t n = pick_read_call(p, tid, c.call);
 	int r;
 
-	(void)snprintf(path, sizeof(path), "task/%d/syscall", tid);
-	n = procfs_read(p->target->piddir, path, text, sizeof(text));
 	if (n < 0)
 		return n == -ESRCH ? 0 : (int)n;
-	r = pick_parse_syscall(p, text, &c, args);
+	r = pick_parse_call(p, &c, args);
 	if (r < 0)
 		return r == -ETIME || r == -EPIPE ? r : 0;
 	if (c.rank ? !c.sp || !c.pc || pick_is_vetoed(p, &c) : pick_is_kernels(p, tid))
@@ -251,8 +259,7 @@ static int pick_try(struct pick *p, const struct candidate *c)
 		if (r < 0)
 			return r;
 	}
-	/* Asleep by now, perhaps in a write() that a stop would cut short? Then from outside, next time. */
-	if (!c->rank && !pick_still_runs(p, c->tid))
+	if (!pick_is_unchanged(p, c))
 		return -EAGAIN;
 	r = inject_open(p->target, c->tid, deadline, &inj);
 	if (r < 0)
@@ -332,7 +339,10 @@ int inject_pick(const struct inject_target *target, const struct inject_prover *
 			r = pick_try_all(&p, p.running, p.nrunning);
 		if (r != -EAGAIN)
 			break;
-		if (clock_ns() >= search->deadline_ns)
+		/* What is left of it waits for its parent. */
+		if (inject_is_over(target))
+			r = -ESRCH;
+		if (r == -ESRCH || clock_ns() >= search->deadline_ns)
 			break;
 		pick_pause(&p);
 	}

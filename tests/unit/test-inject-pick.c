@@ -1,0 +1,189 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* Which thread is stopped, and which one no more when its turn has come. */
+#include <errno.h>
+#include <fcntl.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/cleanup.h"
+#include "base/clock.h"
+#include "base/procfs.h"
+#include "inject/pick.h"
+#include "inject/trace.h"
+
+#define SOON_NS 10000000000ull
+#define SEARCH_NS 100000000ull
+
+/* A process that reads a byte from one of two pipes, then from the other, always by the same instruction. */
+struct reading {
+	pid_t pid;
+	int piddir, pipe[2][2];
+	bool moves; /* it is given a byte between the look and the stop */
+	unsigned int turn, prepared, proved;
+};
+
+static void read_for_ever(struct reading *r)
+{
+	for (unsigned int i = 0;; i++) {
+		char c;
+
+		if (read(r->pipe[i & 1][0], &c, 1) != 1)
+			_exit(1);
+	}
+}
+
+/* Asleep in read() of that end? */
+static bool reads_from(const struct reading *r, int fd)
+{
+	char text[256], want[32];
+
+	(void)snprintf(want, sizeof(want), "0 0x%x ", (unsigned int)fd);
+	return procfs_read(r->piddir, "syscall", text, sizeof(text)) > 0 && !strncmp(text, want, strlen(want));
+}
+
+static void wait_until_it_reads(const struct reading *r)
+{
+	const uint64_t until = clock_ns() + SOON_NS;
+
+	while (!reads_from(r, r->pipe[r->turn & 1][0])) {
+		assert_true(clock_ns() < until);
+		(void)usleep(100);
+	}
+}
+
+static int setup(void **state)
+{
+	static struct reading r;
+	char path[32];
+
+	r = (struct reading){ .piddir = -1 };
+	if (trace_init() < 0 || pipe2(r.pipe[0], O_CLOEXEC) < 0 || pipe2(r.pipe[1], O_CLOEXEC) < 0)
+		return -1;
+	r.pid = fork();
+	if (r.pid == 0)
+		read_for_ever(&r);
+	(void)snprintf(path, sizeof(path), "/proc/%d", r.pid);
+	r.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	*state = &r;
+	return r.pid < 0 || r.piddir < 0 ? -1 : 0;
+}
+
+static int teardown(void **state)
+{
+	struct reading *r = *state;
+
+	(void)kill(r->pid, SIGKILL);
+	(void)waitpid(r->pid, NULL, 0);
+	for (int i = 0; i < 4; i++)
+		(void)close(r->pipe[i / 2][i % 2]);
+	(void)close(r->piddir);
+	return 0;
+}
+
+static int prepare(void *ctx, const struct cpu_regs *regs)
+{
+	struct reading *r = ctx;
+
+	(void)regs;
+	r->prepared++;
+	if (!r->moves)
+		return 0;
+	assert_int_equal(write(r->pipe[r->turn++ & 1][1], "", 1), 1);
+	wait_until_it_reads(r);
+	return 0;
+}
+
+static int prove(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	struct reading *r = ctx;
+
+	(void)ret;
+	assert_true(regs->valid);
+	r->proved++;
+	return -EAGAIN; /* so that it goes on searching */
+}
+
+static uint64_t looks_at(struct reading *r)
+{
+	const struct inject_target target = { .pid = r->pid, .piddir = r->piddir, .mem_fd = -1 };
+	const struct inject_prover prover = { .prepare = prepare, .prove = prove, .ctx = r };
+	const struct inject_search search = { .which = INJECT_SLEEPING, .deadline_ns = clock_ns() + SEARCH_NS };
+	struct inject_found found;
+
+	wait_until_it_reads(r);
+	assert_int_equal(inject_pick(&target, &prover, &search, &found), -EAGAIN);
+	assert_true(r->prepared > 0);
+	return found.looks;
+}
+
+/* Who has gone on to another call, and be it the same one of another file, may be cut short there. */
+static void test_another_call(void **state)
+{
+	struct reading *r = *state;
+
+	r->moves = true;
+	assert_int_equal(looks_at(r), 0);
+	assert_int_equal(r->proved, 0);
+}
+
+static void test_the_same_call(void **state)
+{
+	struct reading *r = *state;
+
+	/* Once: where it was no good it isn't stopped again. */
+	assert_int_equal(looks_at(r), 1);
+	assert_int_equal(r->proved, 1);
+	wait_until_it_reads(r);
+}
+
+/* What has been killed under a stop is reaped by whoever stopped it, and its parent's wait() comes back. */
+static int kill_it(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	struct reading *r = ctx;
+
+	(void)regs;
+	(void)ret;
+	assert_int_equal(kill(r->pid, SIGKILL), 0);
+	return -EAGAIN;
+}
+
+static void test_killed(void **state)
+{
+	struct reading *r = *state;
+	char path[32];
+	_cleanup_close_ int mem = -1;
+	struct inject_target target = { .pid = r->pid, .piddir = r->piddir };
+	const struct inject_prover prover = { .prepare = prepare, .prove = kill_it, .ctx = r };
+	const struct inject_search search = { .which = INJECT_SLEEPING, .deadline_ns = clock_ns() + SOON_NS };
+	struct inject_found found;
+
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", r->pid);
+	mem = open(path, O_RDWR | O_CLOEXEC);
+	assert_true(mem >= 0);
+	target.mem_fd = mem;
+	wait_until_it_reads(r);
+	assert_int_equal(inject_pick(&target, &prover, &search, &found), -ESRCH);
+	assert_true(clock_ns() < search.deadline_ns);
+	assert_false(inject_is_late());
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test_setup_teardown(test_another_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_the_same_call, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+	};
+
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
