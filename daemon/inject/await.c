@@ -56,8 +56,26 @@ static void await_finish(struct inject *inj, int sig)
 	inject_release(inj, rewound ? &regs : NULL, sig == inj->notifier ? 0 : sig);
 }
 
-/* Takes the thread out of the call. Its own state is whole; what the called function leaves behind is the caller's. */
-static void await_undo(struct inject *inj)
+/*
+ * Takes the thread out of the call for @why, -errno: into the chain's last frame, which puts all of its own state back
+ * whatever becomes of us. What the called function leaves behind is the caller's. 1: on its way.
+ */
+static int await_undo(struct inject *inj, int why)
+{
+	const struct chain *c = &inj->chain;
+	struct user_regs_struct regs = c->entry;
+	int r;
+
+	inj->undone = why;
+	arch_enter_regs(&regs, c->restorer, chain_frame_at(c, c->nframes - 1));
+	r = trace_setregs(inj->tid, &regs);
+	if (r == 0)
+		r = trace_cont(inj->tid, 0);
+	return r < 0 ? r : 1;
+}
+
+/* Not even that frame can be had: all that is left is to put back what it would have, one after the other. */
+static void await_put_back(struct inject *inj)
 {
 	struct user_regs_struct regs;
 
@@ -118,12 +136,14 @@ int inject_handle_stop(struct inject *inj, int status)
 		return r;
 	if (inject_is_through(inj, &regs)) {
 		await_finish(inj, sig);
-		return 0;
+		return inj->undone;
 	}
 	/* One of a thread that is back is the program's own. */
 	if (await_is_fault(inj, sig) && !inject_is_back(inj)) {
-		await_undo(inj);
-		return -EFAULT;
+		if (!inj->undone)
+			return await_undo(inj, -EFAULT);
+		await_put_back(inj);
+		return inj->undone;
 	}
 	r = trace_cont(inj->tid, sig == inj->notifier ? 0 : sig);
 	return r < 0 ? r : 1;
@@ -146,8 +166,22 @@ static bool await_needs_look(const struct inject *inj)
 /* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
 static bool await_only_waits(const struct inject *inj, const struct user_regs_struct *regs)
 {
-	return !inject_is_through(inj, regs) && regs->rsp < inj->revoke_below && regs->orig_rax == SYS_futex &&
-	       regs->rax == (unsigned long long)-K_ERESTARTSYS;
+	return !inj->undone && !inject_is_through(inj, regs) && regs->rsp < inj->revoke_below &&
+	       regs->orig_rax == SYS_futex && regs->rax == (unsigned long long)-K_ERESTARTSYS;
+}
+
+/* One system call, and it is back; unless it gets no CPU, which changes nothing for whoever asked. */
+static int await_undone(struct inject *inj)
+{
+	const uint64_t limit = clock_ns() + GIVE_UP_NS;
+	int status, r;
+
+	do {
+		r = trace_wait(inj->tid, limit, &status);
+		if (r == 0)
+			r = inject_handle_stop(inj, status);
+	} while (r == 1);
+	return r == -ETIMEDOUT ? inj->undone : r;
 }
 
 /*
@@ -174,19 +208,21 @@ int inject_call_back(struct inject *inj, bool last)
 	if (inject_is_back(inj)) {
 		inject_let_go(inj);
 		inj->done_ns = inj->release_ns;
-		return 0;
+		return inj->undone;
 	}
 	r = trace_getregs(inj->tid, &regs);
 	if (r < 0)
 		return r;
 	if (await_only_waits(inj, &regs)) {
-		await_undo(inj);
-		return -EDEADLK;
+		r = await_undo(inj, -EDEADLK);
+		return r == 1 ? await_undone(inj) : r;
 	}
 	if (last) {
-		inject_release(inj, NULL, 0);
+		inject_let_go(inj);
 		return -EINPROGRESS;
 	}
+	if (inject_go_on(inj, &regs))
+		(void)!trace_setregs(inj->tid, &regs);
 	return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
 }
 
@@ -205,7 +241,7 @@ int inject_await(struct inject *inj, uint64_t deadline_ns)
 		if (r == -ESRCH && inject_follow(inj))
 			continue;
 		if (r == -ESRCH)
-			inj->state = INJECT_RELEASED;
+			inject_release(inj, NULL, 0);
 		if (r <= 0)
 			return r;
 	}

@@ -107,7 +107,7 @@ int inject_call(struct inject *inj, const struct inject_code *code, const struct
 		return r;
 	r = inject_commit(inj);
 	if (r == -ESRCH)
-		inj->state = INJECT_RELEASED;
+		inject_release(inj, NULL, 0);
 	if (r < 0)
 		return r;
 	r = inject_await(inj, deadline_ns);

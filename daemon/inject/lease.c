@@ -88,10 +88,10 @@ static void lease_release(struct lease *l)
 	const uint64_t limit = clock_ns() + STARVED_NS;
 	int status, r = trace_interrupt(inj->tid);
 
-	/* Long back in its own code, it may have executed another program. */
-	if (r == -ESRCH && inject_follow(inj))
-		r = trace_interrupt(inj->tid);
-	while (r == 0 && inj->state == INJECT_COMMITTED) {
+	while (inj->state == INJECT_COMMITTED) {
+		/* Long back in its own code, it may have executed another program, before our stop or since. */
+		if (r < 0 && (r != -ESRCH || !inject_follow(inj)))
+			break;
 		lease_guard(l, STOP_NS);
 		r = trace_wait(inj->tid, clock_ns() + STOP_NS, &status);
 		if (r == -ETIMEDOUT && clock_ns() < limit) {
@@ -110,10 +110,12 @@ static void lease_release(struct lease *l)
 	if (r == -ETIMEDOUT) {
 		l->guard.open = false;
 		inject_note_late();
-	} else {
-		guard_close(&l->guard);
+		inj->state = INJECT_RELEASED;
+		return;
 	}
-	inj->state = INJECT_RELEASED;
+	guard_close(&l->guard);
+	if (inj->state == INJECT_COMMITTED)
+		inject_release(inj, NULL, 0);
 }
 
 void lease_close(struct lease *l)
@@ -190,11 +192,9 @@ int lease_begin(struct inject *inj, const struct lease_code *code, const struct 
 		return r;
 	lease_guard(l, l->plan.req.lease_ns);
 	r = inject_commit(l->inj);
-	if (r == -ESRCH)
-		l->inj->state = INJECT_RELEASED;
 	l->stopped_ns = inject_stopped_ns(l->inj);
-	/* It still stands in our stop, which no wait would report again: let go, it finishes by itself. */
-	if (r < 0 && l->inj->state == INJECT_COMMITTED)
+	/* Killed; or it still stands in our stop, which no wait would report again: let go, it finishes by itself. */
+	if (r == -ESRCH || (r < 0 && l->inj->state == INJECT_COMMITTED))
 		inject_release(l->inj, NULL, 0);
 	if (r < 0)
 		lease_close(TAKE_PTR(l));
@@ -241,7 +241,7 @@ static int lease_stop(struct lease *l, int status)
 		l->end_ns = l->inj->done_ns;
 	}
 	if (r == -ESRCH)
-		l->inj->state = INJECT_RELEASED;
+		inject_release(l->inj, NULL, 0);
 	if (r < 0)
 		l->error = r;
 	/* Nobody is stopped by us any more. */

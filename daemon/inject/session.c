@@ -21,19 +21,6 @@
 #define SEIZE_TRIES 4
 #define EVENT(status) ((status) >> 16)
 
-void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
-{
-	/*
-	 * Whatever the first says: nobody is to stay stopped. -ESRCH of either: killed
-	 * under us; there is nothing left to detach from.
-	 */
-	if (regs)
-		(void)!trace_setregs(inj->tid, regs);
-	(void)!trace_detach(inj->tid, sig);
-	inj->state = INJECT_RELEASED;
-	inj->release_ns = clock_ns();
-}
-
 int inject_open_thread(const struct inject_target *target, pid_t tid)
 {
 	char path[sizeof("task/-2147483648")];
@@ -94,20 +81,12 @@ static int inject_seize(const struct inject_target *target, pid_t tid)
  * A thread that has been woken but gets no CPU is not stuck, and giving it up
  * would show its program the EINTR that our wake-up has caused.
  */
-static bool inject_is_stuck(const struct inject *inj)
+static char session_state(const struct inject *inj)
 {
 	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
 	struct pstat st;
 
-	return dir >= 0 && pstat_read(dir, &st) == 0 && st.state == 'D';
-}
-
-bool inject_follow(struct inject *inj)
-{
-	if (inj->state == INJECT_RELEASED || inj->tid == inj->target->pid)
-		return false;
-	inj->tid = inj->target->pid;
-	return true;
+	return dir >= 0 && pstat_read(dir, &st) == 0 ? st.state : 'X';
 }
 
 static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
@@ -117,7 +96,7 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 	for (;;) {
 		int status, r = trace_wait(inj->tid, deadline_ns, &status);
 
-		if (r == -ETIMEDOUT && clock_ns() < limit_ns && !inject_is_stuck(inj)) {
+		if (r == -ETIMEDOUT && clock_ns() < limit_ns && session_state(inj) != 'D') {
 			deadline_ns = clock_ns() + LOOK_AGAIN_NS;
 			continue;
 		}
@@ -149,16 +128,13 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 		r = trace_cont(inj->tid, EVENT(status) ? 0 : WSTOPSIG(status));
 		if (r == 0)
 			r = trace_interrupt(inj->tid);
-		if (r < 0)
+		/* -ESRCH: killed, which the next wait tells, and reaps it. */
+		if (r < 0 && r != -ESRCH)
 			return r;
 	}
 }
 
-/*
- * A thread that slept in nanosleep(), poll() and the like goes on in restart_syscall(). A filter that lists what is
- * allowed may not know that call, and the kernel would kill the program for it. Unsure counts as no.
- */
-static bool session_may_resume(const struct inject *inj)
+bool inject_may_resume(const struct inject *inj)
 {
 	static const struct seccomp_call resume = SECCOMP_CALL(restart_syscall);
 	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
@@ -199,7 +175,7 @@ static void session_classify(struct inject *inj)
 		return;
 	if (inj->nr == SYS_restart_syscall)
 		inj->nr = inject_original_call(inj->target, inj->regs.rip, clock_ns() + INJECT_LOOK_NS);
-	inj->may_resume = session_may_resume(inj);
+	inj->may_resume = inject_may_resume(inj);
 }
 
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret)
@@ -224,7 +200,7 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 		r = 0;
 	/* It has exited: no stop of it is to come. */
 	if (r == -ESRCH)
-		inj->state = INJECT_RELEASED;
+		inject_release(inj, NULL, 0);
 	if (r == 0)
 		r = inject_wait_stop(inj, deadline_ns);
 	if (r == 0)
@@ -271,35 +247,99 @@ void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_
 
 /*
  * A thread that we only looked at: calls that the kernel never restarts would show the program our visit, and one that
- * may not be resumed begins anew, as after a chain.
+ * may not be resumed begins anew, as after a chain. Returns the registers with which it goes on: @buf; NULL: as it is.
  */
-static void inject_leave(struct inject *inj)
+static const struct user_regs_struct *session_leave(const struct inject *inj, struct user_regs_struct *buf)
 {
 	bool anew = inj->restart == RESTART_BLOCK && !inj->may_resume && inj->nr >= 0;
-	struct user_regs_struct regs;
 
-	inject_own_regs(inj, anew, &regs);
-	inject_release(inj, anew || inj->restart == RESTART_NEVER ? &regs : NULL, 0);
+	inject_own_regs(inj, anew, buf);
+	return anew || inj->restart == RESTART_NEVER ? buf : NULL;
 }
 
-/* Where it stands may be long after its chain, in any call. */
+const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs_struct *buf)
+{
+	if (trace_getregs(inj->tid, buf) < 0)
+		return NULL;
+	if (inject_is_back(inj)) {
+		inj->regs = *buf;
+		session_classify(inj);
+		return session_leave(inj, buf);
+	}
+	if (restart_classify(buf) != RESTART_BLOCK || buf->orig_rax == SYS_restart_syscall || inject_may_resume(inj))
+		return NULL;
+	arch_undecide_syscall(buf);
+	return buf;
+}
+
+/* 0; -ESRCH: it doesn't stand still, or has been killed. Whatever the first says, nobody is to stay stopped. */
+static int session_detach(const struct inject *inj, const struct user_regs_struct *regs, int sig)
+{
+	if (regs)
+		(void)!trace_setregs(inj->tid, regs);
+	return trace_detach(inj->tid, sig);
+}
+
+/*
+ * It couldn't be detached. Of one that has been killed nobody but its tracer can make an end, and until then wait() of
+ * its parent, or an exec of its process, doesn't come back. One that runs stops first.
+ */
+static void session_reap(struct inject *inj)
+{
+	const uint64_t limit = clock_ns() + STARVED_NS;
+	struct user_regs_struct regs;
+	bool alive;
+
+	(void)!trace_interrupt(inj->tid);
+	do {
+		int status, r = trace_wait(inj->tid, clock_ns() + LOOK_AGAIN_NS, &status), sig = 0;
+
+		/* Reaped, or not ours. */
+		if (r < 0 && r != -ETIMEDOUT)
+			return;
+		if (r == 0 && !EVENT(status) && WSTOPSIG(status) != inj->notifier)
+			sig = WSTOPSIG(status);
+		if (session_detach(inj, r == 0 && EVENT(status) ? inject_go_on(inj, &regs) : NULL, sig) == 0)
+			return;
+		alive = strchr("RSt", session_state(inj));
+	} while (clock_ns() < limit && alive);
+	inject_note_late();
+}
+
+void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
+{
+	if (session_detach(inj, regs, sig) < 0)
+		session_reap(inj);
+	inj->state = INJECT_RELEASED;
+	inj->release_ns = clock_ns();
+}
+
+bool inject_follow(struct inject *inj)
+{
+	if (inj->state == INJECT_RELEASED || inj->tid == inj->target->pid)
+		return false;
+	/* If it hasn't executed anything it was killed, and must be reaped before its number is forgotten. */
+	session_reap(inj);
+	inj->tid = inj->target->pid;
+	return true;
+}
+
 void inject_let_go(struct inject *inj)
 {
-	if (inject_is_back(inj) && trace_getregs(inj->tid, &inj->regs) == 0) {
-		session_classify(inj);
-		inject_leave(inj);
-	} else {
-		inject_release(inj, NULL, 0);
-	}
+	struct user_regs_struct regs;
+
+	inject_release(inj, inject_go_on(inj, &regs), 0);
 }
 
 void inject_close(struct inject *inj)
 {
+	struct user_regs_struct regs;
+
 	if (!inj)
 		return;
 	switch (inj->state) {
 	case INJECT_STOPPED:
-		inject_leave(inj);
+		inject_release(inj, session_leave(inj, &regs), 0);
 		break;
 	case INJECT_COMMITTED:
 		/* It finishes the chain by itself: only let go. */

@@ -31,6 +31,7 @@ struct inject {
 	/* A chain that waits for a lock may be taken back while rsp is below this: see inject_demand(). */
 	uint64_t revoke_below;
 	int notifier; /* signal that tells us that the chain is done */
+	int undone; /* -errno: why the call was left, on the way to the chain's last frame */
 	struct chain_state cont; /* what the chain restores */
 	ssize_t xraw_len, xframe_len;
 	unsigned char xraw[ARCH_XSTATE_MAX]; /* NT_X86_XSTATE as read */
@@ -56,6 +57,12 @@ int inject_peek(const struct inject_target *target, uint64_t addr, void *buf, si
 
 /* What restart_original() says of a thread that sleeps at @pc. Also -ETIME, -EPIPE. */
 long inject_original_call(const struct inject_target *target, uint64_t pc, uint64_t deadline_ns);
+
+/*
+ * A thread that slept in nanosleep(), poll() and the like goes on in restart_syscall(). A filter that lists what is
+ * allowed may not know that call, and the kernel would kill the program for it. Unsure counts as no.
+ */
+bool inject_may_resume(const struct inject *inj);
 
 /* An O_PATH fd of /proc/PID/task/TID, or -1. */
 int inject_open_thread(const struct inject_target *target, pid_t tid);
@@ -100,7 +107,14 @@ int inject_call_back(struct inject *inj, bool last) __must_check;
 /* Of a thread that stands still: has its chain ended, whether or not anybody has told us? */
 bool inject_is_back(const struct inject *inj);
 
-/* Detaches a committed thread from a stop of ours: it finishes its chain, or goes on as if we had not stopped it. */
+/*
+ * The registers with which a committed thread goes on from a stop of ours: @buf, or NULL as they are. It may be back in
+ * its own code since long, in any call; or what the chain has called sleeps for a time (a finalizer of Python's, its
+ * lock), and restart_syscall() may not be made: then that call begins anew.
+ */
+const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs_struct *buf);
+
+/* Detaches it so: it finishes its chain, or goes on as if we had not stopped it. */
 void inject_let_go(struct inject *inj);
 
 /*
@@ -115,8 +129,8 @@ bool inject_is_through(const struct inject *inj, const struct user_regs_struct *
 
 /*
  * Detaches with @sig after making @regs the thread's registers (NULL: as they
- * are). The thread counts as released whatever happens: the only failure is
- * that it has been killed meanwhile.
+ * are). One that runs is stopped for it; one that has been killed is reaped. The thread
+ * counts as released whatever happens: where it can't be done now, inject_is_late().
  */
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig);
 

@@ -176,9 +176,12 @@ int trace_rseq(pid_t tid, uint64_t *ret_area)
 	} conf = { 0 };
 	long n = trace_op("get_rseq", PTRACE_GET_RSEQ_CONFIGURATION, tid, (void *)sizeof(conf), &conf);
 
-	if (n < 0 && n != -EIO && n != -EINVAL)
+	/* Since 4.18 there are sequences; the kernels between can't be asked for them, and say so by another error. */
+	if ((n == -EIO || n == -EINVAL) && syscall(SYS_rseq, NULL, 0, 0, 0) < 0 && errno == ENOSYS)
+		n = 0;
+	if (n < 0)
 		return (int)n;
-	*ret_area = n < 0 ? 0 : conf.abi_pointer;
+	*ret_area = conf.abi_pointer;
 	return 0;
 }
 

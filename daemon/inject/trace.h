@@ -50,8 +50,8 @@ int trace_getsiginfo(pid_t tid, siginfo_t *ret) __must_check;
 int trace_seccomp_filter(pid_t tid, unsigned int index, void *insns, size_t max_insns) __must_check;
 
 /*
- * Where the target says that the thread's struct rseq is; 0: it has none (or Linux < 5.13: without
- * PTRACE_GET_RSEQ_CONFIGURATION nothing can be read). -errno when it can't be told.
+ * Where the target says that the thread's struct rseq is; 0: it has none. -errno when it can't be told: Linux 4.18 to
+ * 5.12 have such sequences and no PTRACE_GET_RSEQ_CONFIGURATION.
  */
 int trace_rseq(pid_t tid, uint64_t *ret_area) __must_check;
 
