@@ -43,7 +43,7 @@ struct injector {
 	bool tried; /* a remedy that would have paid was refused */
 	bool spared; /* a remedy was possible, and there was nothing for it to do */
 	bool done; /* something was */
-	uint64_t vain_us; /* stops for what was then refused */
+	struct worker_step vain; /* what was refused last, and all stops for what was refused */
 	uint64_t promised; /* bytes, by a dry run */
 };
 
@@ -205,14 +205,15 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 		step->swapped = (int64_t)(after.vm_swap - before.vm_swap);
 		in->res->rss_after = injector_rss(&after);
 		/* So a part of it was done, and the reason says why not all. The program may free a bit itself. */
-		if (result.begun && step->freed >= (int64_t)MAX(INJECTOR_WORTH, plan->predicted / 4))
+		if (result.begun && (result.outcome == REMEDY_REFUSED || result.outcome == REMEDY_TIMEOUT) &&
+		    step->freed >= (int64_t)MAX(INJECTOR_WORTH, plan->predicted / 4))
 			result.outcome = REMEDY_DONE;
 		in->done |= result.outcome == REMEDY_DONE;
 	}
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
 	if (measured || in->proof.disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
 		injector_answer(in, &result);
-	if (measured && result.outcome == REMEDY_DONE)
+	if (measured && result.outcome == REMEDY_DONE && !in->proof.disowned)
 		injector_split(in, &split, injector_rss(&after), step);
 }
 
@@ -333,7 +334,8 @@ static bool injector_step(struct injector *in, uint32_t bit)
 	if (!injector_refused(in, bit, true))
 		return false;
 	/* It was not done: no step of the account, but for those who were stopped in vain. */
-	in->vain_us += step->stopped_us;
+	step->stopped_us += in->vain.stopped_us;
+	in->vain = *step;
 	memset(step, 0, sizeof(*step));
 	in->res->nsteps--;
 	return true;
@@ -352,7 +354,7 @@ static void injector_steps(struct injector *in)
 			break;
 	}
 	if (res->nsteps)
-		res->steps[res->nsteps - 1].stopped_us += in->vain_us;
+		res->steps[res->nsteps - 1].stopped_us += in->vain.stopped_us;
 	res->freed = (int64_t)(res->rss_before - res->rss_after);
 	/* A refusal says that nothing has changed. */
 	if (res->outcome == WORKER_REFUSED && in->done && res->freed >= (int64_t)INJECTOR_WORTH)
@@ -363,6 +365,9 @@ static void injector_steps(struct injector *in)
 		injector_end(in, WORKER_NOTHING, "there is nothing to give back");
 	else if (res->outcome == WORKER_NOTHING && res->freed > 0)
 		res->outcome = WORKER_RECLAIMED;
+	/* Stopped in vain is stopped all the same. */
+	if (res->outcome == WORKER_REFUSED && !res->nsteps && in->vain.stopped_us)
+		res->steps[res->nsteps++] = in->vain;
 }
 
 /* Bound to the memory of now: whatever the process executes later, nothing of ours gets into it. */
