@@ -283,12 +283,20 @@ static int queue_check_code(const struct remedy_site *site, const struct remedy_
  */
 static int queue_prepare(const struct remedy_site *site, const struct remedy_queue *q, enum queue_state state)
 {
+	const size_t head = offsetof(struct room, gc_prev), tail = offsetof(struct room, type);
 	struct room want;
 	const uint8_t not_yet = 0;
+	int r;
 
 	queue_fill(q, &want);
-	if (state == QUEUE_EMPTY)
-		return trace_write(site->target->mem_fd, q->room, &want, sizeof(want));
+	if (state == QUEUE_EMPTY) {
+		/* Another of us may have seen the same, have been faster, and be in the call by now. */
+		r = trace_write(site->target->mem_fd, q->room, &want, head);
+		if (r == 0)
+			r = trace_write(site->target->mem_fd, q->room + tail, (const char *)&want + tail,
+					sizeof(want) - tail);
+		return r;
+	}
 	if (state == QUEUE_DONE)
 		return trace_write(site->target->mem_fd, q->room + offsetof(struct room, gc_prev), &not_yet,
 				   sizeof(not_yet));
