@@ -7,6 +7,7 @@ thread in one of the calls that the kernel never restarts, and before the frame
 is in place, that call returns EINTR. It is counted, and allowed nowhere else."""
 
 import os
+import subprocess
 
 import pytest
 
@@ -78,6 +79,43 @@ def test_sweep(start, name, when, tmp_path, capsys):
     assert s.killed > 5, "hardly anything was killed: is this the fault build?"
     v.moves_on()
     v.unharmed(s.before, quiet=False)
+    v.finish()
+
+
+def trim_locked(v, when, k, tmp_path):
+    """While somebody keeps the thread stopped that has the arena's lock. The answer, and the operations."""
+    env, log = die_at(when, k, tmp_path)
+    with subprocess.Popen([judge.VICTIMS / "disturb", "brk", str(judge.tids(v.pid)[1])],
+                          stdout=subprocess.PIPE) as owner:
+        assert owner.stdout.readline() == b"ok\n"
+        t = judge.trim(v.pid, "--remedy=trim", "--timeout=2s", env=env)
+        owner.kill()
+    return t, log.read_text(encoding="ascii").split()
+
+
+@pytest.mark.parametrize("when", ["kill", "kill-after"])
+def test_sweep_called_back(start, when, tmp_path, capsys):
+    """The lock is not to be had, so the thread is called back from its wait. Each step of the first try, from the commit on."""
+    v = start("heap3", "--arenas=1", "--threads=1")
+    v.moves_on()
+    before, killed = v.snapshot(), 0
+    t, ops = judge.wait_for("one that is called back", 60, lambda: (
+        lambda t, ops: t.outcome == "refused" and "lock" in t.reason and (t, ops))(*trim_locked(v, when, 0, tmp_path)))
+    commit = ops.index("setregs")
+    steps = range(commit + 1, ops.index("detach", commit) + 2)
+    assert [ops[k - 1] for k in steps].count("setregs") > 1, ops  # into the chain, out of the call, into its own code
+    for k in steps:
+        t, done = trim_locked(v, when, k, tmp_path)
+        killed += t.outcome == "failed"
+        try:
+            judge.wait_for("no tracer", 5, lambda: judge.status(v.pid, field="TracerPid") == "0")
+            v.moves_on(rounds=2)
+            v.unharmed(before, quiet=False)
+            assert not v.get("errors"), v.note
+        except AssertionError as e:
+            raise AssertionError(f"{when}:{k} {done[-3:]}, {t}: {e}") from None
+    tell(capsys, f"called back, {when}", killed, len(steps), [])
+    assert killed > len(steps) / 2
     v.finish()
 
 

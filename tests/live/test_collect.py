@@ -111,6 +111,23 @@ def test_the_gil_is_held(littered, python):
 
 
 @pytest.mark.parametrize("python", PYTHONS)
+def test_the_gil_is_not_to_be_had(littered, python):
+    """The call waits for it in a futex with a timeout, until its time is up. Who stops it there makes the kernel go on
+    in restart_syscall(), for which this one's filter kills."""
+    v = littered(python, "filtered")
+    timeouts = 0
+    for _ in range(12):
+        t = collect(v.pid, "--timeout=700ms")
+        assert v.proc.poll() is None, f"{t}: {v.stderr()}"
+        timeouts += t.outcome == "timeout"
+        judge.wait_for("its turn", 30, lambda n=v.say()["progress"].get("hog", 0): v.say()["progress"]["hog"] > n)
+        if timeouts > 2:
+            break
+    assert timeouts > 2, t
+    v.unharmed()
+
+
+@pytest.mark.parametrize("python", PYTHONS)
 def test_who_holds_the_gil(littered, python):
     """Asleep: all have released it. At work: exactly one has not, at any moment."""
     v = littered(python, "threads").settle()

@@ -210,6 +210,15 @@ def test_unusual_stack(start, mode):
     trimmed_or_refused(v, "stack", "safe point", "unwind", "call chain", "signal")
 
 
+def test_stops_in_vain_are_told(start):
+    """Each remedy is refused after a look: what those stops came to is told all the same."""
+    v = start("targets", "--mode=coroutine", asleep=True)
+    t = judge.trim(v.pid, "--remedy=auto", "--timeout=5s")
+    assert t.outcome == "refused" and t.doc["stopped_us_max"], t
+    assert sum(s["stopped_us"] for s in t.doc["steps"]) > t.doc["stopped_us_max"], t.doc
+    v.finish()
+
+
 @pytest.mark.parametrize("mode", ["tinystack", "zombieleader"])
 def test_zombie_leader(start, mode):
     """The main thread has ended; the process lives on in another one, with a normal or a very small stack."""

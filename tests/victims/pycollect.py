@@ -7,9 +7,11 @@ makes garbage anew. Checks what it keeps all the time. Runs on 3.8 and later."""
 
 import ctypes
 import gc
+import itertools
 import json
 import os
 import signal
+import struct
 import sys
 import threading
 import time
@@ -105,6 +107,35 @@ def mode_held():
     start(2, 0.01)
     threading.Timer(0.3, print, ("never printed",)).daemon = True
     ctypes.PyDLL(None).pause()  # until a signal
+
+
+def forbid(call):
+    """A filter for all threads to come, and this one, that kills for one system call."""
+    code = b"".join(struct.pack("HBBI", *op) for op in (
+        (0x20, 0, 0, 0), (0x15, 0, 1, call), (0x06, 0, 0, 0x80000000), (0x06, 0, 0, 0x7fff0000)))
+    room = ctypes.create_string_buffer(code, len(code))
+    prog = struct.pack("HxxxxxxQ", len(code) // 8, ctypes.addressof(room))
+    libc = ctypes.CDLL(None)
+    if libc.prctl(38, 1, 0, 0, 0) or libc.prctl(22, 2, prog, 0, 0):
+        errors.append("no filter")
+
+
+def hog(seconds):
+    """One call into C after the other that keeps the GIL for so long."""
+    n = 10**6
+    while True:
+        began = time.monotonic()
+        sum(itertools.repeat(1, n))
+        took = time.monotonic() - began
+        progress["hog"] = progress.get("hog", 0) + 1
+        n = min(int(n * seconds / took) + 1, 8 * n)
+        time.sleep(0.01)
+
+
+def mode_filtered():
+    """restart_syscall() is deadly, and the GIL is rarely to be had."""
+    forbid(219)
+    threading.Thread(target=hog, args=(2.5,), daemon=True).start()
 
 
 def mode_tampered():
