@@ -16,6 +16,7 @@
 
 #define GIVE_UP_NS (20 * 1000000ull)
 #define LOCK_WAIT_NS (20 * 1000000ull)
+#define STARVED_NS 2000000000ull /* a thread that gets no CPU */
 #define EVENT(status) ((status) >> 16)
 #ifndef TRAP_PERF
 #define TRAP_PERF 6 /* include/uapi/asm-generic/siginfo.h, since Linux 5.13 */
@@ -113,6 +114,60 @@ bool inject_is_through(const struct inject *inj, const struct user_regs_struct *
 	return regs->rip == inj->cont.regs.rip && regs->rsp == inj->cont.regs.rsp;
 }
 
+/* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
+static bool await_only_waits(const struct inject *inj, const struct user_regs_struct *regs)
+{
+	return !inj->undone && !inject_is_through(inj, regs) && regs->rsp < inj->revoke_below &&
+	       regs->orig_rax == SYS_futex && regs->rax == (unsigned long long)-K_ERESTARTSYS;
+}
+
+bool inject_is_about_to_tell(const struct inject *inj, const struct user_regs_struct *regs)
+{
+	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
+	struct pstatus st;
+
+	return inject_is_through(inj, regs) && dir >= 0 && pstatus_read(dir, &st) == 0 &&
+	       (st.sig_pnd & 1ull << (inj->notifier - 1));
+}
+
+static int await_go(const struct inject *inj)
+{
+	return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
+}
+
+/*
+ * The stop that we have asked for.
+ *
+ * A thread that waits for an arena's lock, its signals blocked, must not wait
+ * for long: whoever holds the lock may itself be waiting for this thread (a
+ * collector that stops the world by signals). malloc_trim holds no lock while
+ * it waits for one, so it can be called back there. @last: else let it go, unless it tells of its end by itself.
+ */
+static int await_look(struct inject *inj, bool last)
+{
+	struct user_regs_struct regs;
+	int r = trace_getregs(inj->tid, &regs);
+
+	if (r < 0)
+		return r;
+	if (inject_is_back(inj)) {
+		if (inject_is_about_to_tell(inj, &regs))
+			return await_go(inj);
+		inject_let_go(inj);
+		inj->done_ns = inj->release_ns;
+		return inj->undone;
+	}
+	if (await_only_waits(inj, &regs))
+		return await_undo(inj, -EDEADLK);
+	if (last && !inj->undone) {
+		inject_let_go(inj);
+		return -EINPROGRESS;
+	}
+	if (inject_go_on(inj, &regs))
+		(void)!trace_setregs(inj->tid, &regs);
+	return await_go(inj);
+}
+
 int inject_handle_stop(struct inject *inj, int status)
 {
 	struct user_regs_struct regs;
@@ -129,7 +184,7 @@ int inject_handle_stop(struct inject *inj, int status)
 		return -ESRCH;
 	}
 	if (EVENT(status))
-		return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
+		return await_look(inj, false);
 
 	r = trace_getregs(inj->tid, &regs);
 	if (r < 0)
@@ -163,15 +218,8 @@ static bool await_needs_look(const struct inject *inj)
 	return (inj->revoke_below && await_sleeps(inj)) || await_seems_back(inj);
 }
 
-/* In a futex wait that has not been woken: nothing has been handed to this thread that would get lost. */
-static bool await_only_waits(const struct inject *inj, const struct user_regs_struct *regs)
-{
-	return !inj->undone && !inject_is_through(inj, regs) && regs->rsp < inj->revoke_below &&
-	       regs->orig_rax == SYS_futex && regs->rax == (unsigned long long)-K_ERESTARTSYS;
-}
-
-/* One system call, and it is back; unless it gets no CPU, which changes nothing for whoever asked. */
-static int await_undone(struct inject *inj)
+/* On the way to its end: one system call, and it is there; unless it gets no CPU. */
+static int await_rest(struct inject *inj)
 {
 	const uint64_t limit = clock_ns() + GIVE_UP_NS;
 	int status, r;
@@ -181,49 +229,58 @@ static int await_undone(struct inject *inj)
 		if (r == 0)
 			r = inject_handle_stop(inj, status);
 	} while (r == 1);
-	return r == -ETIMEDOUT ? inj->undone : r;
+	if (r != -ETIMEDOUT)
+		return r;
+	return inj->undone ? inj->undone : -EINPROGRESS;
 }
 
-/*
- * A thread that waits for an arena's lock, its signals blocked, must not wait
- * for long: whoever holds the lock may itself be waiting for this thread (a
- * collector that stops the world by signals). malloc_trim holds no lock while
- * it waits for one, so it can be called back there. @last: else let it go.
- */
+static bool await_is_ours(int status)
+{
+	return EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP;
+}
+
 int inject_call_back(struct inject *inj, bool last)
 {
-	struct user_regs_struct regs;
 	int status = 0, r = trace_interrupt(inj->tid);
 
 	if (r == 0)
 		r = trace_wait(inj->tid, clock_ns() + GIVE_UP_NS, &status);
 	if (r == -ETIMEDOUT)
 		return last ? -EINPROGRESS : 1; /* starved: the stop will come */
-	if (r < 0)
+	if (r == 0)
+		r = await_is_ours(status) ? await_look(inj, last) : inject_handle_stop(inj, status);
+	return r == 1 && last ? await_rest(inj) : r;
+}
+
+int inject_finish(struct inject *inj, void (*alive)(void *ctx), void *ctx)
+{
+	const uint64_t limit = clock_ns() + STARVED_NS;
+	bool stood = false;
+	int status, r = trace_interrupt(inj->tid);
+
+	while (inj->state == INJECT_COMMITTED) {
+		/* Long back in its own code, it may have executed another program, before our stop or since. */
+		if (r < 0 && (r != -ESRCH || !inject_follow(inj)))
+			break;
+		if (alive)
+			alive(ctx);
+		r = trace_wait(inj->tid, clock_ns() + GIVE_UP_NS, &status);
+		if (r == -ETIMEDOUT && clock_ns() < limit && !stood) {
+			/* Twice: in a stop of which we have been told before. */
+			stood = inject_stands(inj);
+			r = 0;
+			continue;
+		}
+		stood = stood && r < 0;
+		if (r == 0 && await_is_ours(status))
+			r = await_look(inj, true);
+		else if (r == 0 && (r = inject_handle_stop(inj, status)) == 1)
+			r = trace_interrupt(inj->tid); /* any other stop has made the kernel forget it */
+	}
+	if (r == -ETIMEDOUT && !stood)
 		return r;
-	if (EVENT(status) != PTRACE_EVENT_STOP || WSTOPSIG(status) != SIGTRAP) {
-		r = inject_handle_stop(inj, status);
-		return r == 1 && last ? -EINPROGRESS : r;
-	}
-	if (inject_is_back(inj)) {
-		inject_let_go(inj);
-		inj->done_ns = inj->release_ns;
-		return inj->undone;
-	}
-	r = trace_getregs(inj->tid, &regs);
-	if (r < 0)
-		return r;
-	if (await_only_waits(inj, &regs)) {
-		r = await_undo(inj, -EDEADLK);
-		return r == 1 ? await_undone(inj) : r;
-	}
-	if (last) {
-		inject_let_go(inj);
-		return -EINPROGRESS;
-	}
-	if (inject_go_on(inj, &regs))
-		(void)!trace_setregs(inj->tid, &regs);
-	return trace_cont(inj->tid, 0) < 0 ? -ESRCH : 1;
+	inject_release(inj, NULL, 0);
+	return 0;
 }
 
 int inject_await(struct inject *inj, uint64_t deadline_ns)

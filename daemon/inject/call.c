@@ -84,6 +84,8 @@ int inject_commit(struct inject *inj)
 {
 	int r = trace_setregs(inj->tid, &inj->chain.entry);
 
+	if (r == -ESRCH)
+		inject_release(inj, NULL, 0);
 	if (r < 0)
 		return r;
 	inj->state = INJECT_COMMITTED;
@@ -94,6 +96,9 @@ int inject_commit(struct inject *inj)
 		r = trace_signal(inj->target->pid, inj->tid, inj->notifier);
 	if (r == 0)
 		r = trace_cont(inj->tid, 0);
+	/* It still stands in our stop, which no wait would report again: let go, it finishes by itself. */
+	if (r < 0)
+		inject_release(inj, NULL, 0);
 	return r;
 }
 
@@ -106,8 +111,6 @@ int inject_call(struct inject *inj, const struct inject_code *code, const struct
 	if (r < 0)
 		return r;
 	r = inject_commit(inj);
-	if (r == -ESRCH)
-		inject_release(inj, NULL, 0);
 	if (r < 0)
 		return r;
 	r = inject_await(inj, deadline_ns);

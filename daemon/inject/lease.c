@@ -81,41 +81,21 @@ static void lease_free(struct lease *l)
 	free(l);
 }
 
-/* The thread goes on alone whatever it does now. A running one has to be stopped to be let go. */
+static void lease_alive(void *ctx)
+{
+	lease_guard(ctx, STARVED_NS);
+}
+
 static void lease_release(struct lease *l)
 {
-	struct inject *inj = l->inj;
-	const uint64_t limit = clock_ns() + STARVED_NS;
-	int status, r = trace_interrupt(inj->tid);
-
-	while (inj->state == INJECT_COMMITTED) {
-		/* Long back in its own code, it may have executed another program, before our stop or since. */
-		if (r < 0 && (r != -ESRCH || !inject_follow(inj)))
-			break;
-		lease_guard(l, STOP_NS);
-		r = trace_wait(inj->tid, clock_ns() + STOP_NS, &status);
-		if (r == -ETIMEDOUT && clock_ns() < limit) {
-			r = 0;
-			continue;
-		}
-		if (r == 0 && EVENT(status) == PTRACE_EVENT_STOP)
-			inject_let_go(inj);
-		else if (r == 0 && (r = inject_handle_stop(inj, status)) == 1)
-			r = trace_interrupt(inj->tid); /* any other stop has made the kernel forget it */
-	}
-	/*
-	 * -ETIMEDOUT: the stop will come, and then only our end frees it. The
-	 * guard sees to that, unless the caller is about to end anyway.
-	 */
-	if (r == -ETIMEDOUT) {
+	if (inject_finish(l->inj, lease_alive, l) == -ETIMEDOUT) {
+		/* Only our end frees it. The guard sees to that, unless the caller is about to end anyway. */
 		l->guard.open = false;
 		inject_note_late();
-		inj->state = INJECT_RELEASED;
-		return;
+		l->inj->state = INJECT_RELEASED;
+	} else {
+		guard_close(&l->guard);
 	}
-	guard_close(&l->guard);
-	if (inj->state == INJECT_COMMITTED)
-		inject_release(inj, NULL, 0);
 }
 
 void lease_close(struct lease *l)
@@ -193,9 +173,6 @@ int lease_begin(struct inject *inj, const struct lease_code *code, const struct 
 	lease_guard(l, l->plan.req.lease_ns);
 	r = inject_commit(l->inj);
 	l->stopped_ns = inject_stopped_ns(l->inj);
-	/* Killed; or it still stands in our stop, which no wait would report again: let go, it finishes by itself. */
-	if (r == -ESRCH || (r < 0 && l->inj->state == INJECT_COMMITTED))
-		inject_release(l->inj, NULL, 0);
 	if (r < 0)
 		lease_close(TAKE_PTR(l));
 	else
@@ -240,8 +217,10 @@ static int lease_stop(struct lease *l, int status)
 		l->over = true;
 		l->end_ns = l->inj->done_ns;
 	}
-	if (r == -ESRCH)
+	if (r == -ESRCH) {
+		lease_guard(l, STARVED_NS);
 		inject_release(l->inj, NULL, 0);
+	}
 	if (r < 0)
 		l->error = r;
 	/* Nobody is stopped by us any more. */
@@ -338,12 +317,13 @@ static int lease_stop_in_wait(struct lease *l, struct user_regs_struct *ret)
 	if (r < 0)
 		return r;
 	r = trace_getregs(l->inj->tid, ret);
-	if (r == 0 && inject_is_back(l->inj)) {
+	if (r == 0 && inject_is_back(l->inj) && !inject_is_about_to_tell(l->inj, ret)) {
+		l->error = l->inj->undone;
 		inject_let_go(l->inj);
 		l->over = true;
 		l->end_ns = l->inj->release_ns;
 		guard_close(&l->guard);
-		return -ETIME;
+		return l->error ? l->error : -ETIME;
 	}
 	if (r == 0 && !lease_waits(l, ret)) {
 		l->over = true;

@@ -89,6 +89,11 @@ static char session_state(const struct inject *inj)
 	return dir >= 0 && pstat_read(dir, &st) == 0 ? st.state : 'X';
 }
 
+bool inject_stands(const struct inject *inj)
+{
+	return session_state(inj) == 't';
+}
+
 static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 {
 	const uint64_t limit_ns = deadline_ns + STARVED_NS;
@@ -198,9 +203,9 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 	r = trace_interrupt(tid);
 	if (r == -ESRCH && inject_follow(inj))
 		r = 0;
-	/* It has exited: no stop of it is to come. */
+	/* It has exited, and been reaped: no stop of it is to come. */
 	if (r == -ESRCH)
-		inject_release(inj, NULL, 0);
+		inj->state = INJECT_RELEASED;
 	if (r == 0)
 		r = inject_wait_stop(inj, deadline_ns);
 	if (r == 0)
@@ -272,43 +277,36 @@ const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs
 	return buf;
 }
 
-/* 0; -ESRCH: it doesn't stand still, or has been killed. Whatever the first says, nobody is to stay stopped. */
-static int session_detach(const struct inject *inj, const struct user_regs_struct *regs, int sig)
-{
-	if (regs)
-		(void)!trace_setregs(inj->tid, regs);
-	return trace_detach(inj->tid, sig);
-}
-
 /*
- * It couldn't be detached. Of one that has been killed nobody but its tracer can make an end, and until then wait() of
- * its parent, or an exec of its process, doesn't come back. One that runs stops first.
+ * It couldn't be detached, so it has been killed: nobody but its tracer can make an end of it, and until then wait() of
+ * its parent, or an exec of its process, doesn't come back. Its first thread can't be reaped before all others have
+ * gone, of which the last gives back the memory.
  */
-static void session_reap(struct inject *inj)
+static void session_reap(const struct inject *inj)
 {
 	const uint64_t limit = clock_ns() + STARVED_NS;
-	struct user_regs_struct regs;
-	bool alive;
 
-	(void)!trace_interrupt(inj->tid);
 	do {
-		int status, r = trace_wait(inj->tid, clock_ns() + LOOK_AGAIN_NS, &status), sig = 0;
+		int status, r = trace_wait(inj->tid, clock_ns() + LOOK_AGAIN_NS, &status);
 
 		/* Reaped, or not ours. */
 		if (r < 0 && r != -ETIMEDOUT)
 			return;
-		if (r == 0 && !EVENT(status) && WSTOPSIG(status) != inj->notifier)
-			sig = WSTOPSIG(status);
-		if (session_detach(inj, r == 0 && EVENT(status) ? inject_go_on(inj, &regs) : NULL, sig) == 0)
+		/* It stands there after all. */
+		if (trace_detach(inj->tid, r == 0 && !EVENT(status) ? WSTOPSIG(status) : 0) == 0)
 			return;
-		alive = strchr("RSt", session_state(inj));
-	} while (clock_ns() < limit && alive);
+	} while (clock_ns() < limit);
 	inject_note_late();
 }
 
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig)
 {
-	if (session_detach(inj, regs, sig) < 0)
+	if (inj->state == INJECT_RELEASED)
+		return;
+	/* Whatever the first says: nobody is to stay stopped. */
+	if (regs)
+		(void)!trace_setregs(inj->tid, regs);
+	if (trace_detach(inj->tid, sig) < 0)
 		session_reap(inj);
 	inj->state = INJECT_RELEASED;
 	inj->release_ns = clock_ns();
@@ -343,7 +341,8 @@ void inject_close(struct inject *inj)
 		break;
 	case INJECT_COMMITTED:
 		/* It finishes the chain by itself: only let go. */
-		inject_release(inj, NULL, 0);
+		if (inject_finish(inj, NULL, NULL) == -ETIMEDOUT)
+			inject_note_late();
 		break;
 	case INJECT_SEIZED:
 		/*

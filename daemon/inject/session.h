@@ -124,13 +124,26 @@ void inject_let_go(struct inject *inj);
  */
 bool inject_follow(struct inject *inj) __must_check;
 
+/* The chain is over, and the signal that tells of it comes next, if the thread goes on: nothing has run since. */
+bool inject_is_about_to_tell(const struct inject *inj, const struct user_regs_struct *regs);
+
+/* Does the thread stand still, as seen from outside? */
+bool inject_stands(const struct inject *inj);
+
 /* Does the thread stand where the chain leaves it? */
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs);
 
 /*
- * Detaches with @sig after making @regs the thread's registers (NULL: as they
- * are). One that runs is stopped for it; one that has been killed is reaped. The thread
- * counts as released whatever happens: where it can't be done now, inject_is_late().
+ * The thread, which is committed and runs, goes on alone with whatever it does now; it has to be stopped to be let go.
+ * @alive is called every 20 ms. 0; -ETIMEDOUT: it got no CPU for two seconds. The stop will come, and then only our end
+ * frees it.
+ */
+int inject_finish(struct inject *inj, void (*alive)(void *ctx), void *ctx) __must_check;
+
+/*
+ * Detaches the thread, which stands in a stop of ours, with @sig after making @regs its
+ * registers (NULL: as they are). One that has been killed meanwhile is reaped. It counts as
+ * released whatever happens: where that takes too long, inject_is_late(). Twice does no harm.
  */
 void inject_release(struct inject *inj, const struct user_regs_struct *regs, int sig);
 

@@ -9,9 +9,11 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -23,17 +25,38 @@
 
 #define SOON_NS 10000000000ull
 #define SEARCH_NS 100000000ull
+#define MUCH ((size_t)256 << 20)
 
 /* A process that reads a byte from one of two pipes, then from the other, always by the same instruction. */
 struct reading {
 	pid_t pid;
+	bool slow; /* to die: its other thread gives back much memory */
 	int piddir, pipe[2][2];
 	bool moves; /* it is given a byte between the look and the stop */
 	unsigned int turn, prepared, proved;
 };
 
+static void *wait_for_ever(void *arg)
+{
+	for (;;)
+		(void)pause();
+	return arg;
+}
+
 static void read_for_ever(struct reading *r)
 {
+	pthread_t t;
+
+	if (r->slow) {
+		char *p = mmap(NULL, MUCH, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+
+		if (p == MAP_FAILED || madvise(p, MUCH, MADV_NOHUGEPAGE) < 0)
+			_exit(1);
+		memset(p, 1, MUCH);
+		for (int i = 0; i < 7; i++)
+			if (pthread_create(&t, NULL, wait_for_ever, NULL))
+				_exit(1);
+	}
 	for (unsigned int i = 0;; i++) {
 		char c;
 
@@ -61,12 +84,12 @@ static void wait_until_it_reads(const struct reading *r)
 	}
 }
 
-static int setup(void **state)
+static int start(void **state, bool slow)
 {
 	static struct reading r;
 	char path[32];
 
-	r = (struct reading){ .piddir = -1 };
+	r = (struct reading){ .piddir = -1, .slow = slow };
 	if (trace_init() < 0 || pipe2(r.pipe[0], O_CLOEXEC) < 0 || pipe2(r.pipe[1], O_CLOEXEC) < 0)
 		return -1;
 	r.pid = fork();
@@ -76,6 +99,16 @@ static int setup(void **state)
 	r.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	*state = &r;
 	return r.pid < 0 || r.piddir < 0 ? -1 : 0;
+}
+
+static int setup(void **state)
+{
+	return start(state, false);
+}
+
+static int setup_slow(void **state)
+{
+	return start(state, true);
 }
 
 static int teardown(void **state)
@@ -164,7 +197,11 @@ static void test_killed(void **state)
 	_cleanup_close_ int mem = -1;
 	struct inject_target target = { .pid = r->pid, .piddir = r->piddir };
 	const struct inject_prover prover = { .prepare = prepare, .prove = kill_it, .ctx = r };
-	const struct inject_search search = { .which = INJECT_SLEEPING, .deadline_ns = clock_ns() + SOON_NS };
+	struct inject_search search = {
+		.which = INJECT_SLEEPING,
+		.deadline_ns = clock_ns() + 2 * SOON_NS,
+		.only = r->pid,
+	};
 	struct inject_found found;
 
 	(void)snprintf(path, sizeof(path), "/proc/%d/mem", r->pid);
@@ -175,6 +212,9 @@ static void test_killed(void **state)
 	assert_int_equal(inject_pick(&target, &prover, &search, &found), -ESRCH);
 	assert_true(clock_ns() < search.deadline_ns);
 	assert_false(inject_is_late());
+	/* We are its parent, too: what has been reaped isn't there any more. */
+	assert_int_equal(waitpid(r->pid, NULL, WNOHANG), -1);
+	assert_int_equal(errno, ECHILD);
 }
 
 int main(void)
@@ -183,6 +223,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_another_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_the_same_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
+		cmocka_unit_test_setup_teardown(test_killed, setup_slow, teardown),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
