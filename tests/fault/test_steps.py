@@ -402,7 +402,7 @@ TOLD = {
     "threads to pick": ("injector", lambda c: after("readdir", "send", c), 0, "failed", "Cannot allocate memory"),
     "status of a thread": ("injector", lambda c: c.index("openat", after("recv", "getregs", c)) + 1, 0, "failed",
                            "Too many open files"),
-    "its own tracing": ("injector", lambda c: last("interrupt", c), 0, "reclaimed", None),
+    "its own tracing": ("injector", lambda c: last("interrupt", c), 0, "refused", "would not stop"),
     "registers put back": ("injector", lambda c: last("setregs", c), 1, "reclaimed", None),
     "answer, signal": ("injector", lambda c: last("send", c), 0, "reclaimed", None),
     "answer, no room": ("injector", lambda c: last("send", c), 1, "reclaimed", None),
