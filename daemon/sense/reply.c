@@ -44,7 +44,8 @@ static int read_u64(const struct nlattr *a, uint64_t *ret)
 	if (nla_len(a) != sizeof(*ret))
 		return -EBADMSG;
 	memcpy(ret, nla_data(a), sizeof(*ret));
-	return 0;
+	/* What is unknown is left out. No figure of bytes, times or addresses is as high. */
+	return *ret == PROC_UNKNOWN ? -EBADMSG : 0;
 }
 
 static int read_text(const struct nlattr *a, size_t max, const char **ret)

@@ -231,6 +231,23 @@ static bool is_in(const uint16_t *list, size_t n, uint16_t type)
 	return false;
 }
 
+/* What is left out is unknown. Sent as a figure it let the same attribute come once more. */
+static void test_a_figure_that_says_unknown(void **state)
+{
+	const uint64_t none = PROC_UNKNOWN, some = 1;
+	struct forged f;
+
+	(void)state;
+	begin_proc(&f, NTF, RECLAIM_A_START_TIME);
+	forged_attr(&f, RECLAIM_A_START_TIME, &none, sizeof(none));
+	forged_attr(&f, RECLAIM_A_START_TIME, &some, sizeof(some));
+	expect(&f, -EBADMSG);
+	begin_proc(&f, NTF, 0);
+	expect(&f, 0);
+	forged_attr(&f, RECLAIM_A_RSS_ANON, &none, sizeof(none));
+	expect(&f, -EBADMSG);
+}
+
 static void test_sizes_and_twice(void **state)
 {
 	/* Pid, padding, what is in requests only, and the nest. */
@@ -467,6 +484,7 @@ int main(void)
 		cmocka_unit_test(test_missing),
 		cmocka_unit_test(test_nameless),
 		cmocka_unit_test(test_sizes_and_twice),
+		cmocka_unit_test(test_a_figure_that_says_unknown),
 		cmocka_unit_test(test_text),
 		cmocka_unit_test(test_truncated),
 		cmocka_unit_test(test_ages),
