@@ -95,7 +95,7 @@ def test_long_in_c(busy, python, mode):
     for i in range(40):
         had = v.say()["full"]
         # long enough to queue it, and not so long that it comes back to Python meanwhile: that depends on the machine
-        t = collect(v.pid, f"--timeout={50 << i % 5}ms")
+        t = collect(v.pid, f"--timeout={50 * 1.25 ** (i % 13):.0f}ms")
         v.unharmed()
         assert t.outcome in ("timeout", "nothing", "reclaimed", "refused"), t
         if t.outcome == "refused":

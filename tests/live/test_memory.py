@@ -235,7 +235,7 @@ def test_regrowth_is_seen(heap, khugepaged):
     needs_huge_pages()
     eager(khugepaged, max_ptes_none=511)
     h = heap(env=HUGE)
-    for _ in range(5):
+    for _ in range(12):
         doc, err = trim(h.pid, "--recheck=3s")
         again = doc["recheck"]
         assert 3_000_000 <= again["after_us"] < 8_000_000
