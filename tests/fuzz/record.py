@@ -4,9 +4,11 @@
 
 usage: tests/fuzz/record.py FILE [DIRECTORY]
 
-The logs are those of build/fuzz when no DIRECTORY is given. A run that was shorter than half an hour, or of which there
-is none, is named above the table and isn't in it."""
+The logs are those of build/fuzz when no DIRECTORY is given. A fuzzer of which there is no log keeps the row that the
+page has. One whose run failed, or was shorter than half an hour, or that has neither log nor row, is named above the
+table and isn't in it."""
 
+import csv
 import os
 import platform
 import re
@@ -63,13 +65,22 @@ def run_of(name, log):
             *(f"{int(n):,}" for n in reached), ended, last(r"^tree: (.*)$", text)]
 
 
+def told(page):
+    """{name: row} of what @page says already."""
+    lines = page.read_text(encoding="utf-8").splitlines() if page.exists() else []
+    rows = csv.reader((line.strip() for line in lines if line.startswith('   "``')), skipinitialspace=True)
+    return {row[0].strip("`"): row for row in rows}
+
+
 def main(argv):
     if not 1 <= len(argv) <= 2 or argv[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     logs = Path(argv[1]) if len(argv) > 1 else TOP / "build/fuzz"
     names = sorted(f.stem.removeprefix("fuzz-") for f in HERE.glob("fuzz-*.c"))
+    before = told(Path(argv[0]))
     runs = {name: run_of(name, logs / f"{name}.log") for name in names}
+    runs = {name: before.get(name, r) if r == "not run" else r for name, r in runs.items()}
     rows = [r for r in runs.values() if isinstance(r, list)]
     inputs = sum(int(r[1].replace(",", "")) for r in rows)
     verdict = [f"**{len(rows)} of {len(names)} fuzzers ran for half an hour each without a finding, over {inputs:,} inputs.**"]
