@@ -16,8 +16,6 @@
 
 #define GIVE_UP_NS (20 * 1000000ull)
 #define LOCK_WAIT_NS (20 * 1000000ull)
-#define STARVED_NS 2000000000ull /* a thread that gets no CPU */
-#define EVENT(status) ((status) >> 16)
 #ifndef TRAP_PERF
 #define TRAP_PERF 6 /* include/uapi/asm-generic/siginfo.h, since Linux 5.13 */
 #endif
@@ -91,13 +89,22 @@ static void await_put_back(struct inject *inj)
  * The chain is over, and the thread does whatever it does. Usually the
  * notifier tells; but when any thread of the target sets that signal's action
  * to its default, the kernel throws away what is queued (do_sigaction). The
- * mask tells too: nobody but a chain blocks signals as a chain does.
+ * mask tells too: nobody but a chain blocks signals as a chain does, and a
+ * thread that has all of them blocked by itself has no notifier.
  */
 bool inject_is_back(const struct inject *inj)
 {
 	uint64_t mask;
 
-	return trace_getsigmask(inj->tid, &mask) == 0 && !chain_blocks(mask);
+	return trace_getsigmask(inj->tid, &mask) == 0 && !chain_may_block(mask);
+}
+
+/* Surely in the chain: its frames are what the thread returns to, so it can be sent to them. */
+static bool await_is_in_chain(const struct inject *inj)
+{
+	uint64_t mask;
+
+	return trace_getsigmask(inj->tid, &mask) == 0 && chain_blocks(mask);
 }
 
 /* The same, seen from outside. */
@@ -106,7 +113,7 @@ static bool await_seems_back(const struct inject *inj)
 	_cleanup_close_ int dir = inject_open_thread(inj->target, inj->tid);
 	struct pstatus st;
 
-	return dir >= 0 && pstatus_read(dir, &st) == 0 && !chain_blocks(st.sig_blk);
+	return dir >= 0 && pstatus_read(dir, &st) == 0 && !chain_may_block(st.sig_blk);
 }
 
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs)
@@ -157,7 +164,7 @@ static int await_look(struct inject *inj, bool last)
 		inj->done_ns = inj->release_ns;
 		return inj->undone;
 	}
-	if (await_only_waits(inj, &regs))
+	if (await_only_waits(inj, &regs) && await_is_in_chain(inj))
 		return await_undo(inj, -EDEADLK);
 	if (last && !inj->undone) {
 		inject_let_go(inj);
@@ -173,7 +180,9 @@ int inject_handle_stop(struct inject *inj, int status)
 	struct user_regs_struct regs;
 	int sig = WSTOPSIG(status), r;
 
-	if (EVENT(status) == PTRACE_EVENT_STOP && sig != SIGTRAP) {
+	if (inject_is_our_stop(status))
+		return await_look(inj, false);
+	if (EVENT(status) == PTRACE_EVENT_STOP) {
 		/* Somebody stopped the process: it stays stopped, and finishes the chain when it goes on. */
 		inject_release(inj, NULL, 0);
 		return -EBUSY;
@@ -183,9 +192,6 @@ int inject_handle_stop(struct inject *inj, int status)
 		inject_release(inj, NULL, 0);
 		return -ESRCH;
 	}
-	if (EVENT(status))
-		return await_look(inj, false);
-
 	r = trace_getregs(inj->tid, &regs);
 	if (r < 0)
 		return r;
@@ -194,7 +200,7 @@ int inject_handle_stop(struct inject *inj, int status)
 		return inj->undone;
 	}
 	/* One of a thread that is back is the program's own. */
-	if (await_is_fault(inj, sig) && !inject_is_back(inj)) {
+	if (await_is_fault(inj, sig) && await_is_in_chain(inj)) {
 		if (!inj->undone)
 			return await_undo(inj, -EFAULT);
 		await_put_back(inj);
@@ -234,11 +240,6 @@ static int await_rest(struct inject *inj)
 	return inj->undone ? inj->undone : -EINPROGRESS;
 }
 
-static bool await_is_ours(int status)
-{
-	return EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP;
-}
-
 int inject_call_back(struct inject *inj, bool last)
 {
 	int status = 0, r = trace_interrupt(inj->tid);
@@ -248,14 +249,13 @@ int inject_call_back(struct inject *inj, bool last)
 	if (r == -ETIMEDOUT)
 		return last ? -EINPROGRESS : 1; /* starved: the stop will come */
 	if (r == 0)
-		r = await_is_ours(status) ? await_look(inj, last) : inject_handle_stop(inj, status);
+		r = inject_is_our_stop(status) ? await_look(inj, last) : inject_handle_stop(inj, status);
 	return r == 1 && last ? await_rest(inj) : r;
 }
 
 int inject_finish(struct inject *inj, void (*alive)(void *ctx), void *ctx)
 {
 	const uint64_t limit = clock_ns() + STARVED_NS;
-	bool stood = false;
 	int status, r = trace_interrupt(inj->tid);
 
 	while (inj->state == INJECT_COMMITTED) {
@@ -265,20 +265,15 @@ int inject_finish(struct inject *inj, void (*alive)(void *ctx), void *ctx)
 		if (alive)
 			alive(ctx);
 		r = trace_wait(inj->tid, clock_ns() + GIVE_UP_NS, &status);
-		if (r == -ETIMEDOUT && clock_ns() < limit && !stood) {
-			/* Twice: in a stop of which we have been told before. */
-			stood = inject_stands(inj);
+		if (r == -ETIMEDOUT && clock_ns() >= limit)
+			return r;
+		if (r == -ETIMEDOUT)
 			r = 0;
-			continue;
-		}
-		stood = stood && r < 0;
-		if (r == 0 && await_is_ours(status))
+		else if (r == 0 && inject_is_our_stop(status))
 			r = await_look(inj, true);
-		else if (r == 0 && (r = inject_handle_stop(inj, status)) == 1)
-			r = trace_interrupt(inj->tid); /* any other stop has made the kernel forget it */
+		else if (r == 0 && (r = trace_interrupt(inj->tid)) == 0)
+			r = inject_handle_stop(inj, status);
 	}
-	if (r == -ETIMEDOUT && !stood)
-		return r;
 	inject_release(inj, NULL, 0);
 	return 0;
 }

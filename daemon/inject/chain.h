@@ -106,6 +106,14 @@ static inline bool chain_blocks(uint64_t mask)
 	return (mask | any) == (CHAIN_SIGMASK | any);
 }
 
+/* That, or more for a moment: what a chain has called (a destructor) starts a thread, and glibc blocks everything. */
+static inline bool chain_may_block(uint64_t mask)
+{
+	const uint64_t any = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (CHAIN_SIGSETXID - 1);
+
+	return !(CHAIN_SIGMASK & ~any & ~mask);
+}
+
 /*
  * Builds the image for @ncalls calls below @stack (the thread's rsp; the red
  * zone is left alone). -EINVAL, -ENOBUFS. The image isn't written anywhere.

@@ -17,7 +17,6 @@
 #include "inject/lease-check.h"
 #include "inject/trace.h"
 
-#define EVENT(status) ((status) >> 16)
 #define GUARD_NS 200000000ull
 /*
  * Where no lock is at stake. We may well be kept off for longer than it seems:
@@ -29,7 +28,6 @@
 #define POLL_LAST_NS 100000ull /* part of the hold */
 #define LOOK_NS 20000000ull /* so often the guard is told that we live */
 #define STOP_NS 20000000ull
-#define STARVED_NS 2000000000ull /* a thread that gets no CPU; then we are of no use to it any more */
 
 struct lease {
 	struct inject *inj; /* our own copy */
@@ -223,8 +221,8 @@ static int lease_stop(struct lease *l, int status)
 	}
 	if (r < 0)
 		l->error = r;
-	/* Nobody is stopped by us any more. */
-	if (r <= 0)
+	/* After a fault of ours it still stands there: lease_close() sees to that. */
+	if (l->inj->state == INJECT_RELEASED)
 		guard_close(&l->guard);
 	return r;
 }
@@ -305,14 +303,14 @@ static int lease_stop_in_wait(struct lease *l, struct user_regs_struct *ret)
 			r = 0;
 			continue;
 		}
-		if (r == 0 && EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP)
+		if (r == 0 && inject_is_our_stop(status))
 			break;
 		if (r == 0)
-			r = lease_stop(l, status);
-		if (r == 0)
+			r = trace_interrupt(l->inj->tid);
+		if (r == 0 && (r = lease_stop(l, status)) == 0)
 			return -ETIME;
 		if (r == 1)
-			r = trace_interrupt(l->inj->tid);
+			r = 0;
 	}
 	if (r < 0)
 		return r;

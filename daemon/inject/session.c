@@ -16,10 +16,8 @@
 #include "inject/seccomp.h"
 #include "inject/trace.h"
 
-#define STARVED_NS 2000000000ull /* beyond the deadline, for a thread that only waits for a CPU */
 #define LOOK_AGAIN_NS 20000000ull
 #define SEIZE_TRIES 4
-#define EVENT(status) ((status) >> 16)
 
 int inject_open_thread(const struct inject_target *target, pid_t tid)
 {
@@ -89,11 +87,6 @@ static char session_state(const struct inject *inj)
 	return dir >= 0 && pstat_read(dir, &st) == 0 ? st.state : 'X';
 }
 
-bool inject_stands(const struct inject *inj)
-{
-	return session_state(inj) == 't';
-}
-
 static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 {
 	const uint64_t limit_ns = deadline_ns + STARVED_NS;
@@ -111,7 +104,7 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 			inj->state = INJECT_RELEASED;
 		if (r < 0)
 			return r;
-		if (EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP) {
+		if (inject_is_our_stop(status)) {
 			inj->state = INJECT_STOPPED;
 			return 0;
 		}
@@ -127,12 +120,12 @@ static int inject_wait_stop(struct inject *inj, uint64_t deadline_ns)
 			return -ESTALE;
 		}
 		/*
-		 * A signal on its way: it is the program's, pass it on and wait for ours. Any stop
-		 * makes the kernel forget that it was asked for another (ptrace_stop(), JOBCTL_TRAP_STOP).
+		 * A signal on its way: it is the program's, pass it on and wait for ours. One that is ignored has woken
+		 * it all the same; it comes to our stop before it is told of that.
 		 */
-		r = trace_cont(inj->tid, EVENT(status) ? 0 : WSTOPSIG(status));
+		r = trace_interrupt(inj->tid);
 		if (r == 0)
-			r = trace_interrupt(inj->tid);
+			r = trace_cont(inj->tid, EVENT(status) ? 0 : WSTOPSIG(status));
 		/* -ESRCH: killed, which the next wait tells, and reaps it. */
 		if (r < 0 && r != -ESRCH)
 			return r;
@@ -271,8 +264,19 @@ const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs
 		session_classify(inj);
 		return session_leave(inj, buf);
 	}
-	if (restart_classify(buf) != RESTART_BLOCK || buf->orig_rax == SYS_restart_syscall || inject_may_resume(inj))
+	switch (restart_classify(buf)) {
+	case RESTART_BLOCK:
+		if (buf->orig_rax == SYS_restart_syscall || inject_may_resume(inj))
+			return NULL;
+		break;
+	case RESTART_NEVER:
+		/* A lease's own wait is to end. */
+		if (inj->chain.syscall_insn && buf->rip == inj->chain.syscall_insn + ARCH_SYSCALL_LEN)
+			return NULL;
+		break;
+	default:
 		return NULL;
+	}
 	arch_undecide_syscall(buf);
 	return buf;
 }

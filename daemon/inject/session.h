@@ -3,12 +3,24 @@
 #ifndef RECLAIM_INJECT_SESSION_H
 #define RECLAIM_INJECT_SESSION_H
 
+#include <signal.h>
+#include <sys/ptrace.h>
 #include <sys/user.h>
+#include <sys/wait.h>
 
 #include "base/pstatus.h"
 #include "inject/inject.h"
 #include "inject/restart.h"
 #include "inject/seccomp.h"
+
+#define STARVED_NS 2000000000ull /* for a thread that only waits for a CPU */
+#define EVENT(status) ((status) >> 16) /* PTRACE_EVENT_*, of a wait status */
+
+/* The stop that trace_interrupt() asks for, and nobody else's. */
+static inline bool inject_is_our_stop(int status)
+{
+	return EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP;
+}
 
 enum inject_state {
 	INJECT_SEIZED, /* attached and running: can't be detached until it stops */
@@ -109,8 +121,8 @@ bool inject_is_back(const struct inject *inj);
 
 /*
  * The registers with which a committed thread goes on from a stop of ours: @buf, or NULL as they are. It may be back in
- * its own code since long, in any call; or what the chain has called sleeps for a time (a finalizer of Python's, its
- * lock), and restart_syscall() may not be made: then that call begins anew.
+ * its own code since long, in any call; or what the chain has called (a finalizer of Python's, its lock) sleeps in a
+ * call that the kernel doesn't restart, or for a time, and restart_syscall() may not be made: then that begins anew.
  */
 const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs_struct *buf);
 
@@ -126,9 +138,6 @@ bool inject_follow(struct inject *inj) __must_check;
 
 /* The chain is over, and the signal that tells of it comes next, if the thread goes on: nothing has run since. */
 bool inject_is_about_to_tell(const struct inject *inj, const struct user_regs_struct *regs);
-
-/* Does the thread stand still, as seen from outside? */
-bool inject_stands(const struct inject *inj);
 
 /* Does the thread stand where the chain leaves it? */
 bool inject_is_through(const struct inject *inj, const struct user_regs_struct *regs);

@@ -60,27 +60,47 @@ int trace_interrupt(pid_t tid)
 	return trace_op0("interrupt", PTRACE_INTERRUPT, tid, NULL, NULL);
 }
 
-static int trace_wait_once(pid_t tid, int *ret_status)
+static int trace_waitid(pid_t tid, siginfo_t *ret, int options)
 {
-	pid_t r;
-	int status;
+	int r;
 
 	fault_before("wait");
 	do {
-		r = waitpid(tid, &status, __WALL | WNOHANG);
+		r = waitid(P_PID, (id_t)tid, ret, options | __WALL | WNOHANG);
 	} while (r < 0 && errno == EINTR);
 	if (r < 0)
 		r = -errno;
 	fault_after();
+	return r;
+}
 
-	if (r == 0)
-		return -EAGAIN;
+/*
+ * A stop is looked at, not taken: who takes it clears the signal that the thread has stopped for (exit_code, in
+ * wait_task_stopped()), and if we died before we let it go on the kernel would deliver none (ptrace_signal()).
+ * Only that of an exec has to be taken, and is for no signal: before, who was no leader answers no request
+ * (dbb5afad100a "ptrace: make ptrace() fail if the tracee changed its pid unexpectedly", Linux 5.13).
+ */
+static int trace_wait_once(pid_t tid, int *ret_status)
+{
+	siginfo_t si = { .si_pid = 0 };
+	int r = trace_waitid(tid, &si, WEXITED | WSTOPPED | WNOWAIT);
+
+	if (r == 0 && si.si_pid && si.si_code == CLD_TRAPPED && si.si_status >> 8 == PTRACE_EVENT_EXEC) {
+		si.si_pid = 0;
+		r = trace_waitid(tid, &si, WSTOPPED);
+	}
 	if (r < 0)
 		return r == -ECHILD ? -ESRCH : r;
-	if (!WIFSTOPPED(status))
-		return -ESRCH;
-	*ret_status = status;
-	return 0;
+	if (!si.si_pid)
+		return -EAGAIN;
+	if (si.si_code == CLD_TRAPPED) {
+		/* As waitpid() puts it, which the macros of sys/wait.h are for. */
+		*ret_status = si.si_status << 8 | 0x7f;
+		return 0;
+	}
+	/* To reap it. By now its number may be that of another, who has executed a program and stands still. */
+	r = trace_waitid(tid, &si, WEXITED);
+	return r < 0 && r != -ECHILD ? r : -ESRCH;
 }
 
 int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status)

@@ -27,11 +27,15 @@ int trace_init(void) __must_check;
 
 /* PTRACE_SEIZE with TRACESYSGOOD and TRACEEXEC. -EPERM, -ESRCH. The thread goes on running. */
 int trace_seize(pid_t tid) __must_check;
+/*
+ * PTRACE_INTERRUPT. A thread that stands still stops once more when it is resumed, and before it runs anything of its
+ * own: the request is forgotten on the way into a stop, not on the way out (kernel/signal.c, ptrace_stop()).
+ */
 int trace_interrupt(pid_t tid) __must_check;
 
 /*
- * Waits for the next stop of @tid until @deadline_ns (base/clock.h).
- * 0 with the wait status; -ETIMEDOUT; -ESRCH when the thread has exited.
+ * Waits for a stop of @tid until @deadline_ns (base/clock.h). 0 with its wait status, again and again until the thread
+ * is resumed (but for PTRACE_EVENT_EXEC: once); -ETIMEDOUT; -ESRCH when it has exited, and is reaped.
  */
 int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status) __must_check;
 

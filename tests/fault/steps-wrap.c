@@ -53,6 +53,7 @@ ssize_t __real_recv(int fd, void *buf, size_t n, int flags);
 int __real_ppoll(struct pollfd *fds, nfds_t n, const struct timespec *timeout, const sigset_t *mask);
 int __real_timer_create(clockid_t clock, struct sigevent *ev, timer_t *ret);
 pid_t __real_waitpid(pid_t pid, int *status, int options);
+int __real_waitid(idtype_t type, id_t id, siginfo_t *info, int options);
 int __real_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout);
 long __real_ptrace(int request, pid_t pid, void *addr, void *data);
 int __real_prctl(int option, unsigned long a, unsigned long b, unsigned long c, unsigned long d);
@@ -240,6 +241,11 @@ int __wrap_timer_create(clockid_t clock, struct sigevent *ev, timer_t *ret)
 pid_t __wrap_waitpid(pid_t pid, int *status, int options)
 {
 	return step(CALL_WAITPID) > 0 ? -1 : __real_waitpid(pid, status, options);
+}
+
+int __wrap_waitid(idtype_t type, id_t id, siginfo_t *info, int options)
+{
+	return step(CALL_WAITID) > 0 ? -1 : __real_waitid(type, id, info, options);
 }
 
 int __wrap_sigtimedwait(const sigset_t *set, siginfo_t *info, const struct timespec *timeout)

@@ -55,6 +55,7 @@ static const struct {
 	[CALL_PPOLL] = { "ppoll", { EINTR, ENOMEM } },
 	[CALL_TIMER_CREATE] = { "timer_create", { EAGAIN, ENOMEM } },
 	[CALL_WAITPID] = { "waitpid", { EINTR, ECHILD } },
+	[CALL_WAITID] = { "waitid", { EINTR, ECHILD } },
 	[CALL_SIGTIMEDWAIT] = { "sigtimedwait", { EINTR, EAGAIN } },
 	[CALL_SEIZE] = { "seize", { EPERM, ESRCH } },
 	[CALL_INTERRUPT] = { "interrupt", { ESRCH } },

@@ -238,7 +238,7 @@ def kind_of(steps, kind):
 
 
 # What stops a thread and puts it right again: a worker that is told that one of these has failed knows of no way.
-REPAIR = {"interrupt", "waitpid", "getregs", "setregs", "detach"}
+REPAIR = {"interrupt", "waitid", "getregs", "setregs", "detach"}
 
 
 def eintr_is_ours(steps, role, kind):
