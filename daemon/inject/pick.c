@@ -33,6 +33,7 @@ struct candidate {
 	unsigned int rank; /* 1.. asleep; 0 running */
 	long nr;
 	uint64_t sp, pc;
+	bool parent; /* it has children, see pick_order() */
 	char call[CALL_LEN]; /* what /proc says of it: number, arguments, sp, pc */
 };
 
@@ -92,12 +93,33 @@ static int pick_parse_call(const struct pick *p, struct candidate *ret, uint64_t
 	return ret->rank ? 0 : -EAGAIN;
 }
 
-/* Sorted by rank; among equals the main thread comes last: Python, for one, runs signal handlers only there. */
+/*
+ * Its SIGCHLD goes to whoever has forked. Ignored by default it is dropped where it is sent, but not for a thread that is
+ * traced, or has it blocked, as in a chain: then the kernel wakes another one for it, whose call may return EINTR.
+ */
+static bool pick_is_parent(const struct pick *p, pid_t tid)
+{
+	char path[sizeof("task/-2147483648/children")], text[16];
+	ssize_t n;
+
+	(void)snprintf(path, sizeof(path), "task/%d/children", tid);
+	n = procfs_read(p->target->piddir, path, text, sizeof(text));
+	return n > 0 || n == -ENOBUFS;
+}
+
+static unsigned int pick_order(const struct candidate *c)
+{
+	return c->rank + (c->parent ? RESTART_RANK_ANEW : 0);
+}
+
+/* In order; among equals the main thread comes last: Python, for one, runs signal handlers only there. */
 static void pick_insert(struct candidate *v, size_t *n, const struct candidate *c, pid_t leader)
 {
+	const unsigned int order = pick_order(c);
 	size_t at = *n;
 
-	while (at > 0 && (v[at - 1].rank > c->rank || (v[at - 1].rank == c->rank && v[at - 1].tid == leader)))
+	while (at > 0 &&
+	       (pick_order(&v[at - 1]) > order || (pick_order(&v[at - 1]) == order && v[at - 1].tid == leader)))
 		at--;
 	/* The leader keeps a place: it may be the only one of many that can be used. */
 	if (at >= PICK_CANDIDATES && c->tid != leader)
@@ -182,6 +204,7 @@ static int pick_look(struct pick *p, pid_t tid)
 		return 0;
 	if (c.rank && pick_reads_several(p, c.nr, args[0]))
 		return 0;
+	c.parent = pick_is_parent(p, tid);
 	if (c.rank)
 		pick_insert(p->sleeping, &p->nsleeping, &c, p->target->pid);
 	else

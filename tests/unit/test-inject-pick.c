@@ -217,6 +217,91 @@ static void test_killed(void **state)
 	assert_int_equal(errno, ECHILD);
 }
 
+/* Everybody is good, and has room. */
+static int prove_all(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	(void)ctx;
+	*ret = (struct inject_stack){ .lo = regs->r[CPU_RSP] - MUCH, .hi = regs->r[CPU_RSP] + 4096 };
+	return 0;
+}
+
+static int prepare_all(void *ctx, const struct cpu_regs *regs)
+{
+	(void)ctx;
+	(void)regs;
+	return 0;
+}
+
+static void *with_a_child(void *arg)
+{
+	const int *pipe = arg;
+	char c;
+
+	if (fork() == 0) {
+		/* Until its parent is no more. */
+		(void)close(pipe[1]);
+		(void)!read(pipe[0], &c, 1);
+		_exit(0);
+	}
+	return wait_for_ever(NULL);
+}
+
+static void two_threads(int pipe[2], bool child)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, child ? with_a_child : wait_for_ever, pipe))
+		_exit(1);
+	(void)wait_for_ever(NULL);
+}
+
+/* Of two threads that sleep alike, the other one with a child or without? */
+static bool picks_the_leader(bool child)
+{
+	int alive[2];
+	const int made = pipe(alive);
+	const pid_t pid = made < 0 ? -1 : fork();
+	const struct inject_prover prover = { .prepare = prepare_all, .prove = prove_all };
+	const struct inject_search search = { .which = INJECT_SLEEPING, .deadline_ns = clock_ns() + SOON_NS };
+	struct inject_target target = { .pid = pid, .mem_fd = -1 };
+	struct inject_found found = { .inj = NULL };
+	_cleanup_close_ int dir = -1;
+	char path[64], text[256];
+	pid_t tid;
+
+	assert_true(pid >= 0);
+	if (pid == 0)
+		two_threads(alive, child);
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	dir = target.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	/* Both in pause(), and the child is there. */
+	do {
+		assert_true(clock_ns() < search.deadline_ns);
+		(void)usleep(1000);
+		(void)snprintf(path, sizeof(path), "task/%d/syscall", pid);
+	} while (inject_threads(&target) != 2 || procfs_read(dir, path, text, sizeof(text)) <= 0 ||
+		 strncmp(text, "34 ", 3) != 0);
+	(void)usleep(200000);
+	assert_int_equal(inject_pick(&target, &prover, &search, &found), 0);
+	tid = found.tid;
+	inject_close(found.inj);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	(void)waitpid(pid, NULL, 0);
+	(void)close(alive[0]);
+	(void)close(alive[1]);
+	return tid == pid;
+}
+
+/* Not the main thread, where there is a choice; and before it not one whose children may end meanwhile. */
+static void test_a_parent_comes_last(void **state)
+{
+	(void)state;
+	assert_int_equal(trace_init(), 0);
+	assert_false(picks_the_leader(false));
+	assert_true(picks_the_leader(true));
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -224,6 +309,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_the_same_call, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup_slow, teardown),
+		cmocka_unit_test(test_a_parent_comes_last),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
