@@ -4,6 +4,7 @@
 #include <errno.h>
 #include <linux/bpf_common.h>
 #include <linux/futex.h>
+#include <stddef.h>
 #include <string.h>
 #include <sys/mman.h>
 
@@ -23,6 +24,9 @@ static int bpf_load(const struct sock_filter *i, const struct seccomp_data *data
 	switch (BPF_MODE(i->code)) {
 	case BPF_ABS:
 		if (i->k % 4 || i->k > sizeof(*data) - 4 || reg != &s->a)
+			return -EBADMSG;
+		/* A chain's calls come from several places, and no filter of a library's asks for that. */
+		if ((i->k | 4) == (offsetof(struct seccomp_data, instruction_pointer) | 4))
 			return -EBADMSG;
 		memcpy(reg, (const char *)data + i->k, 4);
 		return 0;
@@ -57,7 +61,10 @@ static int bpf_alu(const struct sock_filter *i, struct bpf_state *s)
 		s->a *= v;
 		return 0;
 	case BPF_DIV:
-		s->a = v ? s->a / v : 0;
+		/* By zero the kernel makes an end of the program, with SECCOMP_RET_KILL (bpf_convert_filter()). */
+		if (!v)
+			return -EBADMSG;
+		s->a /= v;
 		return 0;
 	case BPF_AND:
 		s->a &= v;
@@ -69,10 +76,15 @@ static int bpf_alu(const struct sock_filter *i, struct bpf_state *s)
 		s->a ^= v;
 		return 0;
 	case BPF_LSH:
-		s->a = v < 32 ? s->a << v : 0;
+		/* Beyond that each processor, and the interpreter, has its own answer. */
+		if (v >= 32)
+			return -EBADMSG;
+		s->a <<= v;
 		return 0;
 	case BPF_RSH:
-		s->a = v < 32 ? s->a >> v : 0;
+		if (v >= 32)
+			return -EBADMSG;
+		s->a >>= v;
 		return 0;
 	case BPF_NEG:
 		s->a = -s->a;
