@@ -231,6 +231,11 @@ int inject_prepare(struct inject *inj, const struct inject_check *check, struct 
 	r = prepare_read_status(inj, &st);
 	if (r)
 		return r;
+	/* Each thread has one of its own, or none; and whoever was looked at may have executed a program since. */
+	if (st.shstk) {
+		*ret_why = "it has a shadow stack";
+		return -EOPNOTSUPP;
+	}
 	r = prepare_check_code(inj, check);
 	if (r < 0)
 		return r;
