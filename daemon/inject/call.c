@@ -21,12 +21,16 @@ int inject_check_room(const struct inject *inj, const struct inject_stack *stack
 	return c->base - stack->lo < room ? -ENOSPC : 0;
 }
 
-/* Of memory that nobody uses any more the kernel reads nothing, and no error either (fs/proc/base.c, mem_rw()). */
+/*
+ * Of memory that nobody uses any more the kernel reads nothing, and no error either (fs/proc/base.c, mem_rw()). Where
+ * nothing is mapped it would take the target's lock for writing, and with it keep its threads from their page faults
+ * (mm/memory.c, __access_remote_vm(): expand_stack(), Linux 6.5).
+ */
 bool inject_is_over(const struct inject_target *target)
 {
 	char byte;
 
-	return pread(target->mem_fd, &byte, sizeof(byte), 0) == 0;
+	return pread(target->mem_fd, &byte, sizeof(byte), (off_t)target->stack) == 0;
 }
 
 /* All the code that will run. -EINVAL. */
@@ -96,7 +100,7 @@ int inject_commit(struct inject *inj)
 		r = trace_signal(inj->target->pid, inj->tid, inj->notifier);
 	if (r == 0)
 		r = trace_cont(inj->tid, 0);
-	/* It still stands in our stop, which no wait would report again: let go, it finishes by itself. */
+	/* It still stands in our stop: let go, it finishes by itself. */
 	if (r < 0)
 		inject_release(inj, NULL, 0);
 	return r;

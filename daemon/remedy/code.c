@@ -45,19 +45,22 @@ static int code_search_restorer(const struct object *o, uint64_t *ret)
 
 int code_at(struct target *t, const struct module *mod, uint64_t vaddr, size_t len, void *ret_bytes, uint64_t *ret)
 {
-	uint8_t mapped[CODE_BYTES_MAX];
+	uint8_t mapped[CODE_BYTES_MAX], file[CODE_BYTES_MAX];
 	const void *bytes;
 	int r;
 
 	if (len > sizeof(mapped))
 		return -EINVAL;
 	r = object_bytes(&mod->object, vaddr, len, &bytes);
-	if (r == 0)
-		r = remote_read(&t->mem, mod->bias + vaddr, mapped, len);
+	if (r < 0)
+		return r;
+	/* First, so that who hangs for a file that never answers does so without a lock of the target's. */
+	memcpy(file, bytes, len);
+	r = remote_read(&t->mem, mod->bias + vaddr, mapped, len);
 	if (r < 0)
 		return r;
 	/* What is in the file must be what is in memory, or we have the wrong file. */
-	if (memcmp(mapped, bytes, len))
+	if (memcmp(mapped, file, len))
 		return -ESTALE;
 	if (ret_bytes)
 		memcpy(ret_bytes, mapped, len);

@@ -269,6 +269,8 @@ static int purge_round(struct purge_run *run, const struct purge_round *round, s
 		inject_stops_add(&run->stops, clock_ns() - since);
 	if (r < 0)
 		purge_round_failed(r, why, gil, ret);
+	/* It may not have come to the stop yet that it is called back by: nobody must stand while we rest. */
+	lease_close(TAKE_PTR(lease));
 	purge_rest(run, &found);
 	return r;
 }

@@ -213,7 +213,8 @@ static void injector_carry_out(struct injector *in, const struct remedy *remedy,
 	/* What can't be measured is not known to have been done; why it was not done is known all the same. */
 	if (measured || in->proof.disowned || (result.outcome != REMEDY_DONE && in->res->outcome != WORKER_GONE))
 		injector_answer(in, &result);
-	if (measured && result.outcome == REMEDY_DONE && !in->proof.disowned)
+	/* A thread that is late for its stop is freed by our end only. */
+	if (measured && result.outcome == REMEDY_DONE && !in->proof.disowned && !inject_is_late())
 		injector_split(in, &split, injector_rss(&after), step);
 }
 
@@ -393,6 +394,7 @@ static void injector_work(struct injector *in, bool outside)
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
 		.mem_fd = in->mem_fd,
+		.stack = in->subject.stat.start_stack,
 		.look = reader_look,
 		.look_ctx = &in->reader,
 	};

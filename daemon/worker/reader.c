@@ -18,6 +18,7 @@
 #include "base/text.h"
 #include "inspect/huge.h"
 #include "inspect/trouble.h"
+#include "remedy/places.h"
 #include "remedy/purge-plan.h"
 #include "remedy/python.h"
 #include "worker/explain.h"
@@ -34,6 +35,7 @@
 struct reader_state {
 	struct target target;
 	struct remedy_facts facts;
+	struct remedy_plan plan; /* the last, which is carried out next */
 	int open_error; /* of target_open() or the sandbox */
 	char refusal[REMEDY_TEXT_MAX]; /* why nothing can be done with this target, "" when something can */
 	bool detected, inspected;
@@ -106,6 +108,7 @@ static int reader_plan(struct reader_state *st, uint32_t arg, struct remedy_plan
 		text_format(ret->reason, sizeof(ret->reason), "%s", st->refusal);
 	else
 		remedy->plan(&st->facts, ret);
+	st->plan = *ret;
 	/* That it can't be done may be our own fault, and not what was said of the target. */
 	return ret->possible ? 0 : trouble();
 }
@@ -118,6 +121,25 @@ static int reader_scan(struct reader_state *st, const struct purge_ask *ask, str
 	return (r == -EBADMSG || r == -EAGAIN) && trouble() ? trouble() : r;
 }
 
+/*
+ * The injector compares the code next, and must not hang. Its file is read, not the target's memory: whoever waits for a
+ * page there holds the lock that the target needs for a mmap() (__access_remote_vm() lets nobody in meanwhile).
+ */
+static void reader_go_first(const struct reader_state *st)
+{
+	uint64_t places[REMEDY_PLACES_MAX];
+	size_t n = remedy_places(&st->plan, places);
+	unsigned char code[INJECT_CODE_BYTES];
+
+	for (size_t i = 0; i < n; i++) {
+		const struct module *mod = modules_find(&st->target.mods, places[i]);
+
+		/* What can't be read the injector finds out. */
+		if (mod && mod->fd >= 0)
+			(void)!pread(mod->fd, code, sizeof(code), (off_t)(places[i] - mod->start + mod->offset));
+	}
+}
+
 /* A thread that is to take Python's global lock must pass more than one that calls malloc_trim. */
 static void reader_prove(struct reader_state *st, const struct reader_request *req, struct safepoint_verdict *ret)
 {
@@ -126,6 +148,8 @@ static void reader_prove(struct reader_state *st, const struct reader_request *r
 		remedy_prove_python(&st->facts, &req->regs, ret);
 	else if (ret->safe && (req->arg == READER_PROVE_QUEUE || req->arg == READER_PROVE_QUEUE_ALONE))
 		remedy_prove_queue(&st->facts, &req->regs, req->arg == READER_PROVE_QUEUE_ALONE, ret);
+	if (ret->safe)
+		reader_go_first(st);
 }
 
 static int reader_huge(struct reader_state *st, uint32_t what)

@@ -51,7 +51,8 @@ class Elf:
         return self.named(b".text")[1]["offset"] & ~4095
 
     def segments(self, kind, **change):
-        h = self.head()
+        """Those of that kind; after the change, if there is one."""
+        h, out = self.head(), []
         names = "type flags offset vaddr paddr filesz memsz align".split()
         for i in range(h["phnum"]):
             at = h["phoff"] + i * PHDR.size
@@ -59,6 +60,8 @@ class Elf:
             if p["type"] == kind:
                 p.update(change)
                 PHDR.pack_into(self.data, at, *p.values())
+                out.append(p)
+        return out
 
     def words(self, name, fill):
         """Every 4 bytes of a section become fill(number of the word, old value)."""
@@ -68,10 +71,14 @@ class Elf:
             old, = struct.unpack_from("<I", self.data, at)
             struct.pack_into("<I", self.data, at, fill(n, old) & 0xFFFFFFFF)
 
-    def symbols(self, change):
+    def symbols(self, change=lambda *symbol: symbol):
+        """[(name, info, other, section, value, size)], after the change."""
+        out = []
         for _, s in self.of_type(SHT_DYNSYM):
             for at in range(s["offset"], s["offset"] + s["size"] - SYM.size + 1, SYM.size):
-                SYM.pack_into(self.data, at, *change(*SYM.unpack_from(self.data, at)))
+                out.append(change(*SYM.unpack_from(self.data, at)))
+                SYM.pack_into(self.data, at, *out[-1])
+        return out
 
 
 def every_section(**change):

@@ -6,8 +6,8 @@ usage: fusefs.py [--other] [--sync] [--locks] SOURCE MOUNTPOINT PROGRAM ARGUMENT
 
 Mounts itself, starts PROGRAM ("{}" is the file) and writes its pid. Commands on stdin: "hang WORD...", from
 then on requests of these kinds get no answer (read, open, getattr, lookup, lock, all) and nothing that was read
-before is remembered (a number among the words: of the file from there on; reads of what comes before are
-answered); "held", which says how many wait; "answer", which answers all of them and hangs no more. At the end of
+before is remembered (a number among the words: of the file from there on, and a second one: up to there; reads of
+the rest are answered); "held", which says how many wait; "answer", which answers all of them and hangs no more. At the end of
 stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what root needs.
 --sync: pages are read in calls that wait inside of the file system instead of for a locked page. --locks: flock() is
 asked of it, and always granted.
@@ -37,7 +37,8 @@ libc = ctypes.CDLL(None, use_errno=True)
 
 class Server:
     def __init__(self, fd, content, flags):
-        self.fd, self.content, self.hung, self.held, self.waiting, self.start = fd, content, set(), 0, [], 0
+        self.fd, self.content, self.hung, self.held, self.waiting = fd, content, set(), 0, []
+        self.part = (0, 1 << 62)
         self.forgets = None
         self.flags = (0 if "--sync" in flags else ASYNC_READ) | (FLOCK_LOCKS if "--locks" in flags else 0)
 
@@ -73,8 +74,8 @@ class Server:
         op, unique, node = struct.unpack_from("<IQQ", request, 4)
         if op in (FORGET, BATCH_FORGET, INTERRUPT):
             return
-        before = op == READ and struct.unpack_from("<QQI", request, 40)[1] < self.start
-        if op in self.hung and not before:
+        rest = op == READ and not self.part[0] <= struct.unpack_from("<QQI", request, 40)[1] < self.part[1]
+        if op in self.hung and not rest:
             self.held += 1
             self.waiting.append((op, unique, node, request[40:]))
         else:
@@ -94,9 +95,10 @@ class Server:
             self.reply(*self.waiting.pop())
 
     def invalidate(self):
-        # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too
+        # FUSE_NOTIFY_INVAL_INODE (2) of all pages, mapped ones too; a length of 0: to the end
+        start, end = self.part
         try:
-            os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, self.start, 0))
+            os.write(self.fd, struct.pack("<IiQQqq", 40, 2, 0, FILE, start, end - start if end < 1 << 62 else 0))
         except FileNotFoundError:
             pass  # nobody has asked for it yet
 
@@ -122,7 +124,8 @@ class Server:
         if words[0] == "hang":
             kinds = KINDS if "all" in words else [w for w in words[1:] if w in KINDS]
             self.hung |= {KINDS[k] for k in kinds}
-            self.start = max([0, *(int(w) for w in words if w.isdigit())])
+            numbers = [int(w) for w in words if w.isdigit()]
+            self.part = (*numbers, *(0, 1 << 62)[len(numbers):])
             self.forget()
             print("ok", flush=True)
         elif words[0] == "held":
