@@ -16,6 +16,7 @@
 
 #define WAYS_MAX 4
 #define DELAY_NS 60000000
+#define HELD_NS 500000
 
 /*
  * What each can really return, read from the kernel's and libc's sources. ESRCH of a
@@ -93,6 +94,7 @@ static enum steps_role role;
 static unsigned long at; /* the step that fails: 0 none */
 static enum steps_role at_role;
 static char kind[16];
+static const char *hold; /* the call that waits for the test, NULL none */
 
 __attribute__((constructor)) static void steps_open(void)
 {
@@ -114,6 +116,7 @@ __attribute__((constructor)) static void steps_open(void)
 		at_role = strcmp(who, "reader") ? STEPS_INJECTOR : STEPS_READER;
 	else
 		at = 0;
+	hold = getenv("RECLAIM_STEP_HOLD");
 	steps->magic = STEPS_MAGIC;
 }
 
@@ -141,6 +144,16 @@ static int steps_fire(enum call call)
 	return STEP_NONE;
 }
 
+/* Should the test be gone: the worker's own timer ends it. */
+static void steps_wait(void)
+{
+	const struct timespec pause = { .tv_nsec = HELD_NS };
+
+	steps->held = 1;
+	while (steps->held == 1)
+		(void)nanosleep(&pause, NULL);
+}
+
 int step(enum call call)
 {
 	uint32_t k;
@@ -151,6 +164,8 @@ int step(enum call call)
 	k = ++steps->count[role];
 	if (k <= STEPS_MAX)
 		steps->calls[role][k - 1] = (uint8_t)call;
+	if (hold && role == STEPS_INJECTOR && !steps->held && !strcmp(calls[call].name, hold))
+		steps_wait();
 	if (k == at && role == at_role)
 		r = steps_fire(call);
 	if (r > 0)

@@ -7,6 +7,8 @@
  *   RECLAIM_STEPS=FILE         a file of sizeof(struct steps) bytes: what was done is written there
  *   RECLAIM_STEP=ROLE:K:KIND   injector or reader; KIND is a number, the N-th way in which that
  *                              call can really fail; or die (before it), or delay
+ *   RECLAIM_STEP_HOLD=CALL     the injector's first step of that name waits until the test has done
+ *                              to the target what it wants, and says so (held)
  *
  * tests/fault/steps.py reads the file. A test's memory and the worker's are one: nothing is
  * written by system calls, which the reader's filter would forbid.
@@ -34,6 +36,8 @@ struct steps {
 	uint32_t ways; /* in which it can fail */
 	int32_t error; /* what it was told: errno, 0 for a short count */
 	uint32_t call; /* which call that was: one of the names */
+	_Atomic uint32_t held; /* 1: it waits; 2, by the test: it may go on */
+	uint32_t pad;
 	char names[STEPS_NAMES][STEPS_NAME];
 	uint8_t calls[STEPS_ROLES][STEPS_MAX]; /* of each step */
 };

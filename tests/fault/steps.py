@@ -8,7 +8,8 @@ import struct
 import tempfile
 
 NAME, NAMES, MOST = 24, 64, 262144
-HEAD = struct.Struct("<Q2IIIiI")
+HEAD = struct.Struct("<Q2IIIiIII")
+HELD = struct.Struct("<I"), HEAD.size - 8
 SIZE = HEAD.size + NAMES * NAME + 2 * MOST
 ROLES = ("injector", "reader")
 # A worker that ends or waits there does it to the target as before the next call to the kernel.
@@ -27,10 +28,12 @@ class Steps:
         os.ftruncate(self.file.fileno(), SIZE)
         self.map = mmap.mmap(self.file.fileno(), SIZE)
 
-    def env(self, role=None, k=0, kind=None):
+    def env(self, role=None, k=0, kind=None, hold=None):
         """Forgets the last worker; the environment of the next."""
         self.map[:HEAD.size] = bytes(HEAD.size)
         env = {"RECLAIM_STEPS": self.file.name}
+        if hold:
+            env["RECLAIM_STEP_HOLD"] = hold
         if role:
             env["RECLAIM_STEP"] = f"{role}:{k}:{kind}"
         return env
@@ -69,6 +72,16 @@ class Steps:
         at = HEAD.size + NAMES * NAME + ROLES.index(role) * MOST
         names = [self.name(i) for i in range(NAMES)]
         return [names[i] for i in self.map[at:at + self.count(role)]]
+
+    @property
+    def held(self):
+        """Does it wait for us, at the step that it was to hold at?"""
+        form, at = HELD
+        return form.unpack_from(self.map, at)[0] == 1
+
+    def go_on(self):
+        form, at = HELD
+        form.pack_into(self.map, at, 2)
 
     def close(self):
         self.map.close()
