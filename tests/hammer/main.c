@@ -22,9 +22,10 @@
 struct hammer {
 	pid_t pid;
 	const char *page;
-	uint64_t count, kills, limit_ms, seed, pause_us, delay_us, timeout_ms;
+	uint64_t count, kills, limit_ms, seed, pause_us, delay_us, timeout_ms, end_ms;
 	uint64_t every[STRIKE_NKINDS]; /* one in so many is of that kind; 0: none. What is left is trim's */
 	enum strike_kind killed; /* what those do who are killed */
+	enum murder_spoil spoil;
 	uint64_t random;
 	struct witness witness;
 	struct tally tally;
@@ -119,6 +120,7 @@ static void hammer_count_murder(struct hammer *h, const struct murder *m)
 	t->kills[m->who]++;
 	t->kills_at_work += m->at_work;
 	t->spent += m->spent;
+	t->guarded += m->guarded;
 	t->calls[h->killed] += m->calls;
 	t->strikes++;
 }
@@ -133,16 +135,23 @@ static void hammer_kills(struct hammer *h)
 
 	while (!hammer_is_done(h, kills, h->kills) && idle < h->kills + 100) {
 		struct murder m = { .who = whom[hammer_random(h, ARRAY_SIZE(whom))],
-				    .delay_us = hammer_random(h, h->delay_us + 1) };
+				    .delay_us = hammer_random(h, h->delay_us + 1),
+				    .end_ns = h->end_ms * 1000000,
+				    .spoil = h->spoil };
 		int r = murder_once(h->pid, h->killed, h->timeout_ms * 1000000, &m);
 
+		if (*m.harm) {
+			tally_harm(t, m.harm);
+			return;
+		}
 		if (r == 0) {
 			hammer_count_murder(h, &m);
 			kills++;
 		} else {
-			const struct strike_result refused = { .outcome = REMEDY_REFUSED };
+			struct strike_result refused = { .outcome = REMEDY_REFUSED };
 
 			idle++;
+			text_format(refused.reason, sizeof(refused.reason), "%s", r == -ENOENT ? m.why : strerror(-r));
 			(void)tally_add(t, h->killed, &refused);
 		}
 		if (!hammer_watch(h, 0, true))
@@ -157,24 +166,39 @@ static int usage(void)
 	(void)fprintf(stderr,
 		      "usage: hammer --pid=PID [--page=FILE] [--count=N | --kills=N] [--limit-ms=N] [--seed=N]\n"
 		      "  [--pause-us=N] [--timeout-ms=N] [--purge-every=N] [--collect-every=N]\n"
-		      "  [--kill=trim|purge|collect] [--delay-us=N]\n");
+		      "  [--kill=trim|purge|collect] [--delay-us=N] [--end-ms=N] [--spoil=abort|fail|hang]\n");
 	return 2;
+}
+
+static bool hammer_word(const char *const words[], unsigned int n, const char *name, unsigned int *ret)
+{
+	for (*ret = 0; *ret < n; (*ret)++)
+		if (!strcmp(words[*ret], name))
+			return true;
+	return false;
 }
 
 static bool hammer_kind(const char *name, enum strike_kind *ret)
 {
-	for (unsigned int kind = 0; kind < STRIKE_NKINDS; kind++) {
-		if (!strcmp(strike_names[kind], name)) {
-			*ret = kind;
-			return true;
-		}
-	}
-	return false;
+	unsigned int kind;
+	const bool known = hammer_word(strike_names, STRIKE_NKINDS, name, &kind);
+
+	*ret = known ? kind : STRIKE_TRIM;
+	return known;
+}
+
+static bool hammer_spoil(const char *name, enum murder_spoil *ret)
+{
+	unsigned int spoil;
+	const bool known = hammer_word(murder_spoils, MURDER_NSPOILS, name, &spoil);
+
+	*ret = known ? spoil : SPOIL_NOT;
+	return known;
 }
 
 static bool hammer_options(struct hammer *h, int argc, char **argv)
 {
-	enum { PID, PAGE, COUNT, KILLS, LIMIT, SEED, PAUSE, TIMEOUT, PURGE, COLLECT, KILL, DELAY };
+	enum { PID, PAGE, COUNT, KILLS, LIMIT, SEED, PAUSE, TIMEOUT, PURGE, COLLECT, KILL, DELAY, END, SPOIL };
 	static const struct option options[] = {
 		{ "pid", 1, NULL, PID },
 		{ "page", 1, NULL, PAGE },
@@ -188,6 +212,8 @@ static bool hammer_options(struct hammer *h, int argc, char **argv)
 		{ "collect-every", 1, NULL, COLLECT },
 		{ "kill", 1, NULL, KILL },
 		{ "delay-us", 1, NULL, DELAY },
+		{ "end-ms", 1, NULL, END },
+		{ "spoil", 1, NULL, SPOIL },
 		{ NULL, 0, NULL, 0 },
 	};
 	uint64_t *const numbers[] = { [COUNT] = &h->count,
@@ -198,7 +224,8 @@ static bool hammer_options(struct hammer *h, int argc, char **argv)
 				      [TIMEOUT] = &h->timeout_ms,
 				      [PURGE] = &h->every[STRIKE_PURGE],
 				      [COLLECT] = &h->every[STRIKE_COLLECT],
-				      [DELAY] = &h->delay_us };
+				      [DELAY] = &h->delay_us,
+				      [END] = &h->end_ms };
 	int c;
 
 	while ((c = getopt_long(argc, argv, "", options, NULL)) >= 0) {
@@ -208,9 +235,11 @@ static bool hammer_options(struct hammer *h, int argc, char **argv)
 			h->page = optarg;
 		else if (c == KILL && !hammer_kind(optarg, &h->killed))
 			return false;
+		else if (c == SPOIL && !hammer_spoil(optarg, &h->spoil))
+			return false;
 		else if (c == '?')
 			return false;
-		else if (c != KILL)
+		else if (c != KILL && c != SPOIL)
 			*numbers[c] = strtoull(optarg, NULL, 10);
 	}
 	h->random = h->seed * 2654435761u + 88172645463325252ull;
@@ -220,7 +249,7 @@ static bool hammer_options(struct hammer *h, int argc, char **argv)
 
 int main(int argc, char **argv)
 {
-	static struct hammer h = { .timeout_ms = 2000, .delay_us = 2000, .seed = 1 };
+	static struct hammer h = { .timeout_ms = 2000, .delay_us = 2000, .end_ms = 30000, .seed = 1 };
 	const struct sigaction term = { .sa_handler = on_term };
 	int r;
 

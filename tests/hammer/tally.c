@@ -108,6 +108,7 @@ void tally_print(const struct tally *t, pid_t pid)
 	tally_field("kills_both", t->kills[2]);
 	tally_field("kills_at_work", t->kills_at_work);
 	tally_field("spent", t->spent);
+	tally_field("guarded", t->guarded);
 	tally_field("eintr", t->eintr);
 	(void)printf(", \"reasons\": {");
 	for (size_t i = 0; i < t->nreasons; i++) {

@@ -21,11 +21,12 @@ struct tally {
 	uint64_t readers;
 	uint64_t stop_max_ns, stop_sum_ns;
 	uint64_t kills[3], kills_at_work; /* of enum murder_who */
-	uint64_t spent; /* injectors that had ended by themselves */
+	uint64_t spent; /* injectors that had ended by themselves, since their readers were killed */
+	uint64_t guarded; /* those whose own guard had ended them */
 	uint64_t eintr;
 	struct tally_reason reasons[TALLY_REASONS_MAX];
 	size_t nreasons;
-	char harm[320]; /* "": none */
+	char harm[512]; /* "": none */
 };
 
 uint64_t tally_calls(const struct tally *t);

@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from hammering import CASES, KILLS, Drivers, inject, kill
+from hammering import CASES, KILLS, Drivers, Running, hammer, inject, kill
 
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
 SOME = [c for c in CASES if c.name in ("registers in user code", "idle beside three malloc threads that rest",
@@ -29,3 +29,16 @@ def test_some_kills(case, capsys):
     with capsys.disabled():
         print(f"\n  hammer, kills, {case.name}: {doc}")
     assert doc["kills"] >= 10 and doc["kills_at_work"] >= 5
+
+
+# What an injector does that nobody has killed: what must be said of it
+WRONG = {"abort": "ended by itself: signal 6", "fail": "given up by itself: on purpose",
+         "hang": "hangs since its reader was killed"}
+
+
+@pytest.mark.parametrize("spoil", WRONG)
+def test_injector_that_goes_wrong_is_noticed(spoil):
+    case = KILLED[0]
+    with Running(case.program, case.args) as r, pytest.raises(AssertionError, match=WRONG[spoil]):
+        hammer(Drivers(), r.victim.pid, [*r.page, "--kills=1000", f"--seed={SEED}", f"--kill={case.kill}",
+                                         f"--spoil={spoil}", "--end-ms=300"], 60)
