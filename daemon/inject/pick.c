@@ -94,8 +94,8 @@ static int pick_parse_call(const struct pick *p, struct candidate *ret, uint64_t
 }
 
 /*
- * Its SIGCHLD goes to whoever has forked. Ignored by default it is dropped where it is sent, but not for a thread that is
- * traced, or has it blocked, as in a chain: then the kernel wakes another one for it, whose call may return EINTR.
+ * Its SIGCHLD goes to whoever has forked. Ignored by default it is dropped where it is sent, but not for a thread that
+ * is traced, or has it blocked, as in a chain: then the kernel wakes another, whose call may return EINTR.
  */
 static bool pick_is_parent(const struct pick *p, pid_t tid)
 {

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: GPL-2.0-or-later */
 /*
- * The code that the injector is going to compare while a thread stands still. Where its file hangs, and the page has left
- * memory since the plan was made, that would not come back: so the reader goes there first.
+ * The code that the injector is going to compare while a thread stands still. Where its file hangs, and the page has
+ * left memory since the plan was made, that would not come back: so the reader goes there first.
  */
 #ifndef RECLAIM_REMEDY_PLACES_H
 #define RECLAIM_REMEDY_PLACES_H

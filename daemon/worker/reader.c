@@ -122,8 +122,8 @@ static int reader_scan(struct reader_state *st, const struct purge_ask *ask, str
 }
 
 /*
- * The injector compares the code next, and must not hang. Its file is read, not the target's memory: whoever waits for a
- * page there holds the lock that the target needs for a mmap() (__access_remote_vm() lets nobody in meanwhile).
+ * The injector compares the code next, and must not hang. Its file is read, not the target's memory: whoever waits for
+ * a page there holds the lock that the target needs for a mmap() (__access_remote_vm() lets nobody in meanwhile).
  */
 static void reader_go_first(const struct reader_state *st)
 {
