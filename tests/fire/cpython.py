@@ -30,8 +30,6 @@ RERUNS = 5
 # has taken so many times as long as alone is let be.
 PATIENCE = 4
 LIMIT = 900  # seconds; none needs a third of it
-# An act that ends otherwise is a fault of ours.
-OUTCOMES = {"reclaimed", "nothing", "refused", "timeout", "gone"}
 # A thread asleep beside the one that works: without one, a busy Python's global lock can't be had.
 DRIVER = ("import _thread, time; _thread.start_new_thread(time.sleep, (10**6,)); "
           "from test import libregrtest; libregrtest.main()")
@@ -151,7 +149,7 @@ class Module:
         run.go(trim, max(PATIENCE * self.controls[0].seconds, PATIENCE))
         self.runs += 1
         self.seconds += run.seconds
-        for outcome in set(self.tally.outcomes) - OUTCOMES:
+        for outcome in set(self.tally.outcomes) - trimmer.OUTCOMES:
             self.wrong.append(f"{self.tally.outcomes[outcome]} acts {outcome}: {dict(self.tally.reasons)}")
         self.wrong += self.tally.broken
         other = self.unexplained(run)

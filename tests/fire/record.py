@@ -10,6 +10,7 @@ import os
 import platform
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 sys.dont_write_bytecode = True
@@ -17,6 +18,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import cpython_record  # noqa: E402
 import figures  # noqa: E402
 import judge  # noqa: E402
+import trimmer  # noqa: E402
 
 LATENCY_MAX, THROUGHPUT_MIN = 1.1, .97
 OTHERS_MAX = .1  # when others use more of all processors a difference says nothing
@@ -78,9 +80,10 @@ as it is told to.
   since it runs as root here.
 * ``cpython``: its own test suite, which has no load and no turns; see `CPython's own tests`_.
 
-A program passes only when at least one act was *carried out* under fire. ``redis`` and ``chromium`` have allocators that
-are refused by design: there each act must be refused, and for that reason. (What is said of a process that has just
-begun or has ended doesn't count.)
+A program passes only when at least one act was *carried out* under fire, and none, in turns either, ended otherwise
+than that it gave back, found nothing, was refused, ran out of time, or came too late for a process that had ended:
+anything else is a fault of ours. ``redis`` and ``chromium`` have allocators that are refused by design: there each act
+must be refused, and for that reason. (What is said of a process that has just begun or has ended doesn't count.)
 
 When and where
 ==============
@@ -90,8 +93,8 @@ When and where
 Under fire
 ==========
 
-*Acts* are trims of one process each: *gave back* some, found *nothing* to give back, were *refused*, or *failed*.
-*Bytes* are what resident size fell by. *Gone*: the process had ended before its turn. *Longest stop* is wall time: on a
+*Acts* are trims of one process each: *gave back* some, found *nothing* to give back, were *refused*, ran out of *time*,
+or *failed*. *Bytes* are what resident size fell by. *Gone*: the process had ended before its turn. *Longest stop* is wall time: on a
 machine with other work it contains waiting for a processor.
 
 {fire_table}
@@ -152,13 +155,23 @@ def done(tally):
     return sum(tally["outcomes"].get(k, 0) for k in ("reclaimed", "nothing"))
 
 
+def faults(doc):
+    """Acts that have ended as none may, under fire or in turns, and why; or ""."""
+    tallies = [doc[k] for k in ("fire_tally", "paced_tally") if k in doc]
+    bad = sum((Counter({k: t["outcomes"][k] for k in set(t["outcomes"]) - trimmer.OUTCOMES}) for t in tallies), Counter())
+    why = sorted({r for t in tallies for r in t["reasons"] if r.partition(":")[0] in bad})
+    return ", ".join(f"{n:,} acts {k}" for k, n in sorted(bad.items())) + (f" ({'; '.join(why)[:300]})" if why else "")
+
+
 def wrong(doc):
-    """Why it hasn't passed, or "". Something must have been carried out; where the allocator is refused by
-    design nothing may be, and for that reason alone."""
+    """Why it hasn't passed, or "". No act may be a fault of ours, and something must have been carried out; where the
+    allocator is refused by design nothing may be, and for that reason alone."""
     tally, refusal = doc["fire_tally"], doc["refusal"]
     bad = [d["module"] for d in doc.get("modules", ()) if d["wrong"]]
     if bad:
         return f"; {len(bad)} of its modules did otherwise than alone: {' '.join(bad)}"
+    if faults(doc):
+        return f"; {faults(doc)}, which is a fault of ours"
     if not refusal:
         return "" if done(tally) else "; not one act was carried out"
     refused = [r for r in tally["reasons"] if r.startswith(f"refused: {refusal}")]
@@ -201,10 +214,10 @@ def fire_rows(results):
     for r in results:
         t = r["fire_tally"]
         o = t["outcomes"]
-        other = sum(n for k, n in o.items() if k not in ("reclaimed", "nothing", "refused", "gone"))
+        other = sum(n for k, n in o.items() if k not in trimmer.OUTCOMES)
         yield [r["name"], r["version"], r["remedies"], f"{r.get('fire_seconds', r['seconds']):.0f}",
                f"{t['acts']:,}",
-               ", ".join(f"{o.get(k, 0):,}" for k in ("reclaimed", "nothing", "refused")) + f", {other:,}",
+               ", ".join(f"{o.get(k, 0):,}" for k in ("reclaimed", "nothing", "refused", "timeout")) + f", {other:,}",
                f"{o.get('gone', 0):,}", size(t["bytes"]), us(t["stop_us"]), f"{sum(r['requests']):,}"]
 
 
@@ -299,7 +312,7 @@ def write(path, paths, wanted=()):
         verdict=verdict(results, [r for r in by.values() if "failed" in r], [n for n in wanted if n not in by]),
         where=where(abouts), few=figures.FEW, default_every=DEFAULT_EVERY, latency_max=LATENCY_MAX,
         throughput_min=THROUGHPUT_MIN, others_max=OTHERS_MAX,
-        fire_table=table(["program", "version", "remedies", "seconds", "acts", "gave back, nothing, refused, failed",
+        fire_table=table(["program", "version", "remedies", "seconds", "acts", "gave back, nothing, refused, time, failed",
                           "gone", "bytes", "longest stop", "answers, all runs"], fire_rows(results),
                          [12, 12, 14, 8, 8, 18, 6, 10, 10, 12]),
         reason_table=table(["program", "acts", "why"], list(reason_rows(results)) or [["none", "0", "-"]], [15, 8, 77]),

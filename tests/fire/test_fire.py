@@ -165,7 +165,10 @@ REASON = f"refused: {REFUSED} (libjemalloc.so.N), which malloc_trim knows nothin
 @pytest.mark.parametrize("refusal, outcomes, reasons, good", [
     (None, {"nothing": 1, "refused": 9}, {"refused: x": 9}, True),
     (None, {"reclaimed": 1}, {}, True),
-    (None, {"refused": 9, "failed": 1, "timeout": 1}, {"refused: x": 9}, False),
+    (None, {"reclaimed": 1, "timeout": 1, "gone": 1}, {"timeout: x": 1}, True),
+    (None, {"refused": 9, "timeout": 1}, {"refused: x": 9}, False),
+    (None, {"nothing": 1, "failed": 999}, {"failed: x": 999}, False),
+    (None, {"nothing": 1, "denied": 1}, {"denied: x": 1}, False),
     (None, {}, {}, False),
     (REFUSED, {"refused": 4}, {REASON: 4}, True),
     (REFUSED, {"refused": 5}, {REASON: 4, min(record.PASSING): 1}, True),
@@ -175,9 +178,14 @@ REASON = f"refused: {REFUSED} (libjemalloc.so.N), which malloc_trim knows nothin
     (REFUSED, {"refused": 4, "nothing": 1}, {REASON: 4}, False),
     (REFUSED, {}, {}, False),
 ])
-def test_a_program_that_nothing_was_done_to_does_not_pass(refusal, outcomes, reasons, good):
+def test_what_was_done_to_a_program_decides_whether_it_passes(refusal, outcomes, reasons, good):
     tally = {"acts": sum(outcomes.values()), "outcomes": outcomes, "reasons": reasons}
     assert (not record.wrong({"fire_tally": tally, "refusal": refusal})) == good
+
+
+def test_a_fault_in_turns_is_one_too():
+    fire_tally, paced = {"outcomes": {"nothing": 1}, "reasons": {}}, {"outcomes": {"failed": 2}, "reasons": {"failed: x": 2}}
+    assert record.wrong({"fire_tally": fire_tally, "paced_tally": paced, "refusal": None}).startswith("; 2 acts failed (failed: x)")
 
 
 class Ends:

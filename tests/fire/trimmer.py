@@ -16,6 +16,8 @@ import judge
 TIMEOUT = 60
 AT_ONCE = 8
 GONE = 5  # reclaimctl's exit status: it ended before its turn, or meanwhile
+# An act that ends otherwise is a fault of ours.
+OUTCOMES = {"reclaimed", "nothing", "refused", "timeout", "gone"}
 
 
 def parents():
