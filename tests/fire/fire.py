@@ -147,6 +147,7 @@ class Fire:
         self.args, self.n, self.failed, self.results = args, 0, 0, []
         self.place = Path(tempfile.mkdtemp(prefix="reclaim-fire-"))
         self.place.chmod(0o755)
+        self.about = record.about(args)
 
     def told(self, good, text, more="", skip=""):
         self.n += 1
@@ -209,7 +210,7 @@ class Fire:
     def run_all(self):
         for name in self.args.program or SUBJECTS:
             self.one(name, SUBJECTS[name])
-            path = record.save(self.results, self.args.seed, self.args.seconds)
+            path = record.save(self.results, self.about)
         print(f"1..{self.n}", flush=True)
         print(f"# {path}")
         if self.args.record:

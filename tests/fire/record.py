@@ -3,7 +3,7 @@
 
 usage: tests/fire/record.py FILE build/check/fire-SEED.json...
 
-Of a program that is in several of them the last counts."""
+Of a program that is in several of them the last counts; what went wrong in an earlier one is told all the same."""
 
 import json
 import os
@@ -87,6 +87,9 @@ must be refused, and for that reason. (What is said of a process that has just b
 
 When and where
 ==============
+
+One line for each run of ``tests/fire/fire.py --seconds=N``, as the run itself wrote it down when it began. *Tree* is git's,
+of ``daemon/``; *load*: of the machine, which is shared with other work, at the end.
 
 {where}
 
@@ -184,11 +187,22 @@ def spread_of(two):
     return max(two) / min(two) if len(two) == 2 else 1
 
 
-def save(results, seed, seconds):
-    path = judge.BUILD / "check" / f"fire-{seed}.json"
+def about(args):
+    """Of a run that begins: what it runs, and where. Asked later the tree may be another one."""
+    return {"seed": args.seed, "seconds": args.seconds, "began": time.time(),
+            "version": (judge.told_by(judge.CTL, "--version").split() or ["unknown"])[-1],
+            "tree": judge.told_by("git", "rev-parse", "--short=16", "HEAD:daemon") or "unknown",
+            "changed": bool(judge.told_by("git", "status", "--porcelain", "daemon", "tests/fire")),
+            "kernel": platform.release(), "machine": platform.machine(), "libc": platform.libc_ver()[1],
+            "processors": os.cpu_count(), "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
+
+
+def save(results, began):
+    """@began: what about() said"""
+    path = judge.BUILD / "check" / f"fire-{began['seed']}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
-    about = {"seed": seed, "seconds": seconds, "ended": time.time(), "load": os.getloadavg()}
-    path.write_text(json.dumps({"about": about, "results": results}, indent=1), encoding="utf-8")
+    doc = {"about": {**began, "ended": time.time(), "load": os.getloadavg()}, "results": results}
+    path.write_text(json.dumps(doc, indent=1), encoding="utf-8")
     return path
 
 
@@ -253,33 +267,34 @@ def paced_rows(results):
                f"{spread_of([h['per_s'] for h in halves]):.2f}", f"{r['others']:.0%}", judged(r)]
 
 
-def where(abouts):
-    memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") >> 30
-    stamps = [time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime(a["ended"])) for a in abouts]
-    return table(["what", "which"], [
-        ["reclaim", f"{judge.told_by(judge.CTL, '--version').split()[-1]}, git tree of ``daemon/``: "
-                    f"{judge.told_by('git', 'rev-parse', '--short=16', 'HEAD:daemon') or 'unknown'}"],
-        ["command", " and ".join(sorted({f"``tests/fire/fire.py --seconds={a['seconds']:g}``" for a in abouts}))],
-        ["seed", ", ".join(str(a["seed"]) for a in abouts)],
-        ["ended", ", ".join(stamps)],
-        ["kernel", f"Linux {platform.release().partition('-')[0]}, {platform.machine()}"],
-        ["C library", f"glibc {platform.libc_ver()[1]}"],
-        ["machine", f"{os.cpu_count()} processors, {memory} GiB, shared with other work; load at the end: "
-                    f"{', '.join(format(a['load'][0], '.1f') for a in abouts)}"],
-    ], [20, 80])
+def where(docs):
+    """A line for each run, of what it said itself: what it said nothing of is unknown."""
+    rows = []
+    for doc in docs:
+        a = {k: "unknown" for k in ("version", "tree", "kernel", "machine", "libc", "processors")} | doc["about"]
+        memory = f"{a['memory'] / 2**30:.0f} GiB" if "memory" in a else "unknown"
+        rows.append([a["seed"], time.strftime("%Y-%m-%d %H:%M", time.gmtime(a["ended"])), f"{a['seconds']:g}",
+                     f"{a['version']}, {a['tree']}{', changed' if a.get('changed') else ''}",
+                     f"{a['kernel'].partition('-')[0]}, {a['machine']}", a["libc"], f"{a['processors']}, {memory}",
+                     f"{a['load'][0]:.1f}", " ".join(r["name"].replace(" ", "-") for r in doc["results"])])
+    return table(["seed", "ended, UTC", "seconds", "reclaim, tree", "Linux", "glibc", "processors, memory", "load",
+                  "programs"], rows, [10, 13, 6, 18, 10, 6, 9, 6, 22])
 
 
-def verdict(results, failed, missing):
+def verdict(results, failed, missing, before):
     tallies = [r["fire_tally"] for r in results]
     acts = sum(t["acts"] for t in tallies)
     answers = sum(sum(r["requests"]) for r in results)
     lines = [f"**{len(results)} programs, {acts:,} acts under fire of which {sum(map(done, tallies)):,} were carried out, "
              f"{answers:,} answers compared**: "
-             f"{'none' if not any(map(wrong, results)) else 'but for what is named here none'} "
+             f"{'none' if not (failed or before or any(map(wrong, results))) else 'but for what is named here none'} "
              "died, complained or gave another answer than it should."]
     if failed:
         why = "; ".join(f"{r['name']} ({' '.join(r['failed'].split())[:120]})" for r in failed)
         lines.append(f"**Failed, and not in the tables**: {why}.")
+    if before:
+        why = "; ".join(f"{name} (seed {seed}: {what})" for name, seed, what in before)
+        lines.append(f"**Not good in an earlier run, and run again since**: {why}.")
     if missing:
         lines.append(f"**Not run**: {', '.join(missing)}.")
     short = [r["name"] for r in results if r["seconds"] < SECONDS]
@@ -300,17 +315,34 @@ def verdict(results, failed, missing):
     return "\n".join(lines)
 
 
+def trouble(doc):
+    """Why @doc is one that a better run must not make forgotten, or ""."""
+    if "failed" in doc:
+        return " ".join(doc["failed"].split())[:120]
+    state = judged(doc) if "paced_tally" in doc else ""
+    return wrong(doc).lstrip("; ") or (state if "exceeded" in state else "")
+
+
+def gather(docs):
+    """(the last of each program, what went wrong with it before that: [(name, seed, why)])"""
+    by, before = {}, []
+    for doc in docs:
+        for r in doc["results"]:
+            name = r["name"].replace(" ", "-")
+            if name in by and trouble(by[name]):
+                before.append((name, by[name]["seed"], trouble(by[name])))
+            by[name] = r
+    return by, before
+
+
 def write(path, paths, wanted=()):
-    by, abouts = {}, []
-    for p in paths:
-        doc = json.loads(Path(p).read_text(encoding="utf-8"))
-        abouts.append(doc["about"])
-        by.update({r["name"].replace(" ", "-"): r for r in doc["results"]})
+    docs = [json.loads(Path(p).read_text(encoding="utf-8")) for p in paths]
+    by, before = gather(docs)
     results = [r for r in by.values() if "failed" not in r]
     timed = [r for r in results if "paced_tally" in r]
     page = PAGE.format(
-        verdict=verdict(results, [r for r in by.values() if "failed" in r], [n for n in wanted if n not in by]),
-        where=where(abouts), few=figures.FEW, default_every=DEFAULT_EVERY, latency_max=LATENCY_MAX,
+        verdict=verdict(results, [r for r in by.values() if "failed" in r], [n for n in wanted if n not in by], before),
+        where=where(docs), few=figures.FEW, default_every=DEFAULT_EVERY, latency_max=LATENCY_MAX,
         throughput_min=THROUGHPUT_MIN, others_max=OTHERS_MAX,
         fire_table=table(["program", "version", "remedies", "seconds", "acts", "gave back, nothing, refused, time, failed",
                           "gone", "bytes", "longest stop", "answers, all runs"], fire_rows(results),

@@ -2,7 +2,9 @@
 """That make fire would notice: wrong answers, early ends, who is left stopped, results that differ; and what its limits
 make of figures."""
 
+import json
 import os
+import platform
 import signal
 import subprocess
 import sys
@@ -186,6 +188,54 @@ def test_what_was_done_to_a_program_decides_whether_it_passes(refusal, outcomes,
 def test_a_fault_in_turns_is_one_too():
     fire_tally, paced = {"outcomes": {"nothing": 1}, "reasons": {}}, {"outcomes": {"failed": 2}, "reasons": {"failed: x": 2}}
     assert record.wrong({"fire_tally": fire_tally, "paced_tally": paced, "refusal": None}).startswith("; 2 acts failed (failed: x)")
+
+
+def told(name, seed=1, **more):
+    """What a run says of one program, and nothing was wrong with it."""
+    tally = {"acts": 1, "bytes": 0, "stop_us": 1, "outcomes": {"nothing": 1}, "reasons": {}}
+    flat = summary(100, 100) | {"p50_us": 1}
+    return {"name": name, "version": "1", "seed": seed, "seconds": 120, "job": False, "remedies": "trim", "turns": 2,
+            "refusal": None, "requests": [1, 1, 1], "control": flat, "fire": flat, "fire_tally": tally,
+            "paced_control": flat, "paced_default": flat, "paced_halves": [flat, flat], "paced_tally": tally,
+            "others": 0} | more
+
+
+def page_of(tmp_path, *docs):
+    """The page that is made of these, and its lines for the runs."""
+    for n, doc in enumerate(docs):
+        (tmp_path / f"{n}").write_text(json.dumps(doc), encoding="ascii")
+    record.write(tmp_path / "page", [tmp_path / f"{n}" for n in range(len(docs))])
+    page = (tmp_path / "page").read_text(encoding="utf-8")
+    return page, page.partition('"seed"')[2].partition("\n\n")[0].splitlines()[1:]
+
+
+def old(seed, *results):
+    """As it was written before a run said what it ran."""
+    return {"about": {"seed": seed, "seconds": 120, "ended": 60, "load": [1, 1, 1]}, "results": results}
+
+
+def test_a_run_says_itself_what_ran(tmp_path, monkeypatch):
+    monkeypatch.setattr(judge, "BUILD", tmp_path / "build")
+    monkeypatch.setattr(judge, "told_by", lambda *argv: {"rev-parse": "a" * 16, "status": " M x"}.get(argv[1], "r 1.2"))
+    began = record.about(fire.options(["--seed=7"]))
+    monkeypatch.setattr(judge, "told_by", lambda *_: pytest.fail("asked when it is written"))
+    page, rows = page_of(tmp_path, old(3, told("a")), json.loads(record.save([told("b", 7)], began).read_text()))
+    assert '"unknown, unknown", "unknown, unknown", "unknown"' in rows[0] and '"a"' in rows[0]
+    assert '"7", ' in rows[1] and f'"1.2, {"a" * 16}, changed", "{platform.release().split("-")[0]}' in rows[1]
+    assert "earlier run" not in page
+
+
+@pytest.mark.parametrize("bad, why", [
+    ({"name": "a", "failed": "Broken: it\n died", "seed": 5}, "Broken: it died"),
+    (told("a", 5, fire_tally=told("a")["fire_tally"] | {"outcomes": {"reclaimed": 1, "failed": 1}}), "1 acts failed, which"),
+    (told("a", 5, paced_default=summary(100, 50)), "throughput **exceeded**"),
+])
+def test_a_good_run_does_not_hide_a_bad_one_before(tmp_path, bad, why):
+    page, _ = page_of(tmp_path, old(5, bad), old(6, told("a", 6)))
+    assert f"**Not good in an earlier run, and run again since**: a (seed 5: {why}" in page
+    assert "but for what is named here none died" in page and "**Failed" not in page and "**Not passed" not in page
+    page, _ = page_of(tmp_path, old(6, told("a", 6)), old(5, bad))
+    assert "earlier run" not in page and ("**Failed" in page or "**Not passed" in page or "**Beyond a limit" in page)
 
 
 class Ends:
