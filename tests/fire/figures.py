@@ -1,5 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Latencies and throughput of segments: what is made of samples (end in ns, duration in ns)."""
+"""Latencies and throughput of segments: what is made of samples (end in ns, duration in ns), and how segments of two
+kinds that took turns compare."""
 
 import bisect
 import math
@@ -9,6 +10,8 @@ import time
 from array import array
 
 FEW = 1000  # of fewer samples a thousandth is none: the longest is told
+UNSURE = .05  # how often an interval may miss what it is of
+PAIRS = 6  # of fewer there is no such interval
 
 
 def load(path):
@@ -54,6 +57,29 @@ def of_jobs(durations):
 def tail(f):
     """The figure that has a limit: p99.9, or of few the longest."""
     return f["p999_us"] if f["count"] >= FEW else f["max_us"]
+
+
+def pairs(segments, get):
+    """get() of each segment with trims beside the mean of the control's before and after it: what drifts by and by, or
+    changes at once for good, falls on both. @segments: [{"kind", ...}], in turns."""
+    out = []
+    for i, s in enumerate(segments):
+        beside = [get(c) for c in segments[max(i - 1, 0):i + 2] if c["kind"] == "control"]
+        if s["kind"] != "control" and sum(beside):
+            out.append(get(s) * len(beside) / sum(beside))
+    return out
+
+
+def interval(values):
+    """Where the median is that @values are drawn around, whatever their distribution (the sign test): so many are left
+    out at either end that as many tosses of a coin come out as unequal in at most UNSURE of all cases. None when they
+    are too few."""
+    n, tail, cut = len(values), 0, 0
+    while n and 2 * (tail + math.comb(n, cut)) <= UNSURE * 2**n:
+        tail += math.comb(n, cut)
+        cut += 1
+    ordered = sorted(values)
+    return (ordered[cut - 1], ordered[n - cut]) if cut else None
 
 
 def busy():

@@ -7,7 +7,7 @@ usage: tests/fire/fire.py [--seconds=N] [--seed=N] [--record=FILE] [PROGRAM...]
 
 For each program three runs: a control of N seconds; fire, as long, all its processes trimmed once a second; and one of
 2 N seconds in which segments with and without trims at the most that the daemon does by default take turns, so that
-what else the machine does falls on both alike. cpython, which is CPython's own test suite, has no such runs: see
+what else the machine does falls on both alike; each with trims is judged by the two beside it. cpython, which is CPython's own test suite, has no such runs: see
 cpython.py. Wants to be root."""
 
 import argparse
@@ -118,17 +118,24 @@ class Run:
             raise Broken(f"left behind: {'; '.join(wrong[:3])}")
 
     def jobs(self):
-        """Each kind in turn until it has had its time, of which there is more than one job."""
-        wanted = {}
+        """Each kind in turn until it has had its time and its jobs; what the plan ends with, at the end."""
+        wanted, spent, left = {}, {}, {}
         for kind, seconds in self.plan:
             wanted[kind] = wanted.get(kind, 0) + seconds
+            left[kind] = min(left.get(kind, 0) + 1, figures.PAIRS)
         spent = dict.fromkeys(wanted, 0)
-        while any(spent[kind] < wanted[kind] for kind in wanted):
+        while any(spent[kind] < wanted[kind] or left[kind] > 0 for kind in wanted):
             for kind in wanted:
-                took, result = self.subject.once(self.trims.get(kind))
-                spent[kind] += took / 1e9
-                self.segments.append((kind, took, result))
-                self.results.add(result)
+                spent[kind] += self.job(kind) / 1e9
+                left[kind] -= 1
+        if self.segments[-1][0] != self.plan[-1][0]:
+            self.job(self.plan[-1][0])
+
+    def job(self, kind):
+        took, result = self.subject.once(self.trims.get(kind))
+        self.segments.append((kind, took, result))
+        self.results.add(result)
+        return took
 
     def of(self, kind, part=None):
         """Figures of all segments of @kind, or of each second one of them from @part on."""
@@ -137,6 +144,14 @@ class Run:
         if isinstance(self.subject, Job):
             return figures.of_jobs([took for took, _ in some])
         return figures.figures(self.samples, some)
+
+    def each(self):
+        """Figures of each segment, in turn."""
+        out = []
+        for kind, *what in self.segments:
+            f = figures.of_jobs(what[:1]) if isinstance(self.subject, Job) else figures.figures(self.samples, [what])
+            out.append({"kind": kind, **(f or {"count": 0, "per_s": 0})})
+        return out
 
     def tally(self, kind):
         return self.trims[kind].tally.doc()
@@ -171,7 +186,8 @@ class Fire:
         control = self.run(subject, [("control", seconds)])
         fire = self.run(subject, [("fire", seconds)])
         turns = max(round(seconds / SEGMENT), 2)
-        paced = self.run(subject, turns * [("control", seconds / turns), ("default", seconds / turns)])
+        both = [("control", seconds / turns), ("default", seconds / turns)]
+        paced = self.run(subject, turns * both + both[:1])  # each with trims is between two without
         results = control.results | fire.results | paced.results
         if len(results) > 1:
             raise Broken(f"{len(results)} different results: {sorted(results)}")
@@ -181,6 +197,7 @@ class Fire:
                 "requests": [r.requests or len(r.segments) for r in (control, fire, paced)],
                 "paced_control": paced.of("control"), "paced_default": paced.of("default"),
                 "paced_halves": [paced.of("control", 0), paced.of("control", 1)], "paced_tally": paced.tally("default"),
+                "paced_segments": paced.each(),
                 "others": paced.others}
 
     def suite(self, kind):
@@ -204,8 +221,8 @@ class Fire:
                   "\n".join(f"{count} x {reason}" for reason, count in tally["reasons"].items()))
         if "modules" in doc:
             return
-        for what, ratio, noise, good in record.verdicts(doc):
-            self.told(good or noise, f"{name}: {what} {ratio:.3f} of the control's", skip=noise)
+        for v in record.verdicts(doc):
+            self.told(v.good or v.noise, f"{name}: {v.what} {v.ratio:.3f} of the control's{v.range()}", skip=v.noise)
 
     def run_all(self):
         for name in self.args.program or SUBJECTS:

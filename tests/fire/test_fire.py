@@ -5,10 +5,12 @@ make of figures."""
 import json
 import os
 import platform
+import random
 import signal
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -157,7 +159,69 @@ def summary(p999, per_s):
 def test_limits(default, halves, others, want):
     doc = {"paced_control": summary(100, 100), "paced_default": default, "paced_halves": halves, "others": others,
            "paced_tally": {"acts": 1}, "job": False}
-    assert ["noise" if noise else "" if good else "bad" for _, _, noise, good in record.verdicts(doc)] == want
+    assert ["noise" if v.noise else "" if v.good else "bad" for v in record.verdicts(doc)] == want
+
+
+def taken_in_turns(loss, drift, noise, pairs=12, count=5000, seed=1):
+    """A run whose machine gets slower by @drift from its first to its last segment, by and by but for one jump, and whose
+    figures are off by @noise besides; with trims it does worse by @loss."""
+    rng, segments = random.Random(seed), []
+    for i in range(2 * pairs + 1):
+        worse = loss if i % 2 else 0
+        pace = 1 - drift * (i / 2 / pairs + (i > pairs)) / 2
+        per_s, p999 = (100 * pace * (1 - worse) * rng.gauss(1, noise), 100 / pace / (1 - worse) * rng.gauss(1, noise))
+        segments.append({"kind": "default" if i % 2 else "control", **summary(p999, per_s), "count": count})
+    kinds = [[s for s in segments if s["kind"] == kind] for kind in ("control", "default")]
+    control, default = (summary(max(s["p999_us"] for s in k), sum(s["per_s"] for s in k) / len(k)) for k in kinds)
+    return {"paced_control": control, "paced_default": default, "paced_segments": segments, "others": 0,
+            "paced_halves": [summary(100, 100), summary(100 * (1 + drift), 100)], "paced_tally": {"acts": 1}, "job": False}
+
+
+@pytest.mark.parametrize("loss, drift, noise, want", [
+    (0, 0, .01, "surely within"),
+    (0, .1, .01, "surely within"),
+    (0, .5, .01, "surely within"),
+    (.02, .1, .02, "within"),
+    (.05, 0, .01, "throughput **exceeded**"),
+    (.05, .1, .01, "throughput **exceeded**"),
+    (.05, .5, .01, "throughput **exceeded**"),
+    (.15, .1, .01, "p99.9 latency **exceeded**, throughput **exceeded**"),
+    (.05, .1, .05, "throughput undecided"),
+    (.15, .1, .3, "p99.9 latency undecided, throughput undecided"),
+])
+def test_neighbours_decide(loss, drift, noise, want):
+    ends = Counter(record.judged(taken_in_turns(loss, drift, noise, seed=seed)) for seed in range(20))
+    assert ends.most_common(1)[0][0] == want and (noise > .01 or ends[want] >= 19), ends
+
+
+def test_an_interval_is_as_good_as_the_page_says():
+    rng, low, holds, n = random.Random(1), 0, 0, 20000
+    for _ in range(n):
+        segments = [{"kind": "ab"[i % 2], "x": rng.gauss(1, .05)} for i in range(25)]
+        segments = [s | {"kind": "control"} if s["kind"] == "a" else s for s in segments]
+        lo, hi = figures.interval(figures.pairs(segments, lambda s: s["x"]))
+        holds, low = holds + (lo <= 1 <= hi), low + (hi < 1)
+    assert abs(holds / n - .94) < .01 and abs(low / n - .03) < .005
+
+
+def test_an_interval_needs_pairs():
+    assert figures.interval([]) is None and figures.interval(range(figures.PAIRS - 1)) is None
+    assert figures.interval(range(figures.PAIRS)) == (0, 5) and figures.interval(range(12)) == (2, 9)
+    assert record.judged(taken_in_turns(.3, 0, 0, pairs=5)) == "p99.9 latency undecided, throughput undecided"
+    assert "**" in record.judged(taken_in_turns(.3, 0, 0, pairs=6))
+
+
+def test_figures_of_pairs():
+    segments = [{"kind": kind, "x": x} for kind, x in (("control", 4), ("default", 3), ("control", 2), ("default", 1))]
+    assert figures.pairs(segments, lambda s: s["x"]) == [1, .5]
+    assert figures.pairs([s | {"x": 0} for s in segments], lambda s: s["x"]) == []
+
+
+def test_few_requests_in_a_segment_leave_latency_to_all_of_them():
+    doc = taken_in_turns(.15, .1, .01, count=figures.FEW - 1)
+    latency, throughput = record.verdicts(doc)
+    assert not latency.paired and throughput.paired
+    assert latency.ratio == doc["paced_default"]["p999_us"] / doc["paced_control"]["p999_us"]
 
 
 REFUSED = "its malloc is jemalloc's"
