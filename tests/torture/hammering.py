@@ -12,9 +12,13 @@ import judge
 from pyload import Server
 
 HAMMER = judge.BUILD / "hammer"
-# the heap itself may map and unmap, ten thousand leaks can't hide in this
+# where the program itself maps and unmaps: ten thousand leaks can't hide in this
 SLACK = 24
+# what the others map by themselves. heap: its first heap grows (brk)
+MAPS = {"regs": "nothing", "bloat": "nothing", "single": "heap", "rseq": "heap"}
 PATIENCE = 60
+LEAST = 100  # injections of a case that had the time for them
+LEAST_ASLEEP = 20  # into one sleep in a call in which somebody is touched
 
 # share: of all injections, of all kills. timeout in ms. counted: victims that sleep in a call which the kernel itself
 # never restarts; a tracer that dies before it could mend that shows as EINTR, which they count.
@@ -117,6 +121,16 @@ def begin(program, args):
     return v
 
 
+def mappings_grown(program, before, now):
+    """How many there are more. Of a program that maps nothing by itself there is none, and no memory where none was."""
+    itself, more = MAPS.get(program), len(now.maps) - len(before.maps)
+    if itself:
+        new = [d for d in before.map_differences(now, quiet=True) if itself != "heap" or not d.endswith("[heap]")]
+        assert not new, new
+    assert more <= (0 if itself else SLACK), f"mappings {len(before.maps)} -> {len(now.maps)}"
+    return more
+
+
 class Running:
     """A victim that has begun, how it looked then, and what is asked of it at its end."""
 
@@ -163,10 +177,9 @@ class Running:
                 assert v.command("verify")["bad"] == 0, v.note
             else:
                 v.moves_on(timeout=PATIENCE)
-        maps = len(judge.mappings(v.pid))
-        assert maps <= len(self.before.maps) + SLACK, f"mappings {len(self.before.maps)} -> {maps}"
+        grown = mappings_grown(self.program, self.before, judge.Snapshot(v.pid))
         v.finish()
-        return maps - len(self.before.maps)
+        return grown
 
 
 def hammer(drivers, pid, options, limit):
@@ -190,6 +203,8 @@ def inject(drivers, case, count, seed, limit_ms):
         # another one (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
         assert not doc["eintr"] or SIGNALS in case.args, f"EINTR: {r.victim.note}"
         doc["mappings"] = r.judge()
+    # Less when it was told to end, or came last.
+    assert doc["calls"] >= min(count, LEAST) or drivers.ended or limit_ms < 1000 * PATIENCE, f"hardly any: {doc}"
     return doc
 
 
@@ -206,16 +221,51 @@ def kill(drivers, case, count, seed, limit_ms):
     return doc
 
 
-def sleep(drivers, case, ms, seed):
-    """One sleep of victims/sleepers.c, injected into for most of the time that it lasts."""
+def asleep_as_before(v, before):
+    """Compared from outside while it still sleeps? What has woken up meanwhile is judged by its result."""
+    diff = []
+
+    def same():
+        if v.get("stop") or v.get("errors") or not v.alive():
+            return "woken"
+        try:
+            now = v.snapshot()
+        except (AssertionError, OSError, TypeError):
+            return "woken"  # it ended while we looked
+        diff[:] = before.differences(now)
+        if len(now.maps) > len(before.maps):
+            diff.append(f"mappings {len(before.maps)} -> {len(now.maps)}")
+        return not diff and "same"
+    try:
+        return judge.wait_for("it to look as before", PATIENCE, same) == "same"
+    except AssertionError as e:
+        raise AssertionError(f"{e}: {diff}") from None
+
+
+def sleep_once(drivers, case, ms, seed):
     with judge.victim("sleepers", f"--case={case.name}", f"--ms={ms}") as v:
         v.wait_ready()
         v.wait_asleep(tid=v.pid)
+        before = v.snapshot()
         doc = hammer(drivers, v.pid, [f"--page={v.shm_path}", f"--count={10**9}", f"--seed={seed}",
                                       f"--limit-ms={ms * 7 // 10}", "--timeout-ms=200", "--pause-us=100"], PATIENCE)
+        doc["compared"] = asleep_as_before(v, before)
         try:
             rc = v.proc.wait(2 * ms / 1000 + PATIENCE)
         except subprocess.TimeoutExpired:
             raise AssertionError(f"it never woke up: {judge.syscall_of(v.pid)}") from None
         assert rc == 0 and not v.get("errors"), v.note
     return doc
+
+
+def sleep(drivers, case, ms, seed):
+    """One sleep of victims/sleepers.c, injected into for most of the time that it lasts, and compared from outside before
+    it ends; another one where a busy machine left no time for either."""
+    for _ in range(3):
+        doc = sleep_once(drivers, case, ms, seed)
+        assert not (case.untouched and doc["calls"]), f"somebody is touched in it: {doc}"
+        doc["untouched"] = case.untouched
+        enough = [*doc["reasons"]] == [case.untouched] if case.untouched else doc["calls"] >= LEAST_ASLEEP
+        if drivers.ended or doc["compared"] and enough:
+            return doc
+    raise AssertionError(f"three times not compared, too few, or refused for another reason: {doc}")

@@ -44,7 +44,7 @@ class Million:
         self.args, self.began = args, time.time()
         self.drivers, self.lock, self.cut = hammering.Drivers(), threading.Lock(), ""
         self.chance = random.Random(args.seed)
-        self.results, self.failed, self.n, self.commit = [], 0, 0, record.commit()
+        self.results, self.failed, self.n, self.tree = [], 0, 0, record.sources()
 
     def left_ms(self):
         return max(int((self.args.minutes * 60 - (time.time() - self.began)) * 1000), 1)
@@ -146,7 +146,7 @@ class Million:
         for got, want, what in zip(reached, wanted, ("injections", "kills", "stops")):
             if got < want and not self.cut:
                 self.cut = f"{got} of {want} {what} were reached"
-        run = record.save(self.results, {**vars(self.args), "began": self.began, "commit": self.commit, "cut": self.cut,
+        run = record.save(self.results, {**vars(self.args), "began": self.began, "tree": self.tree, "cut": self.cut,
                                          "failed": self.failed})
         if self.args.record:
             record.write(self.args.record, [run])

@@ -13,8 +13,11 @@ import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
-sys.path[:0] = [str(Path(__file__).resolve().parent.parent)]
+HERE = Path(__file__).resolve().parent
+sys.path[:0] = [str(HERE), str(HERE.parent)]
+import hammering  # noqa: E402
 import judge  # noqa: E402
+import tree  # noqa: E402
 
 PAGE = """.. SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -42,8 +45,13 @@ random length lie between.
 
 After each one: the target's first thread is neither traced nor stopped, and its own account of itself is without
 complaint. After each 32: the same of all its threads, and their signal masks are as before. After each 256: all its
-threads go on counting. At its end it must be what it was (threads, masks, pending signals, handlers, mappings), check
-everything once more and end with 0. What the programs check by themselves:
+threads go on counting. At its end it must be what it was (threads, masks, pending signals, handlers, mappings of files),
+check everything once more and end with 0. Its own memory is compared too:
+{still} map nothing by themselves,
+and may have no mapping more, and no memory where none was (but the first heap of those that allocate). All others
+map and unmap all the time, so theirs are only counted: *mappings more*, at the end, which may be {slack}.
+
+What the programs check by themselves:
 
 * ``single``, ``heap3``, ``purge_heap``, ``bloat``: every live block has contents that follow from its number or seed,
   from its first byte to its last. Each is compared whole when it is replaced, and those that remain at the end: a
@@ -73,9 +81,10 @@ programs one would be a failure.
 Injections into sleeps
 ======================
 
-One sleep in each of {sleeps} system calls, injected into for most of the time that it lasted. It must end as without
-us: result, ``errno``, never early. Where nothing was done, the thread sleeps in a call in which nobody is touched
-(safety.rst).
+One sleep in each of {sleeps} system calls, injected into for most of the time that it lasted. Afterwards, still asleep, it
+must look as before: the same call and arguments, masks, descriptors, mappings, memory. It must end as without us:
+result, ``errno``, never early. In {untouched} of them nobody may be touched (safety.rst): there each try must be refused, for
+the reason that is given; in all others there must be at least {least} injections.
 
 {sleep_table}
 
@@ -84,7 +93,8 @@ Kills
 
 The injector, its reader or both, by SIGKILL at a random moment of injections that follow each other without a pause;
 *at work*: in between the begin and the end of one. After each: not traced, not stopped, masks as before, all threads go
-on. *EINTR*: in calls that the kernel itself never restarts, when the injector dies between the stop and its first
+on; and the injector died by that signal, or gave up since its reader was killed (*gave up*). One that ends in any
+other way, or hangs, is a failure, but for a purge's that its own guard ends (*guard*). *EINTR*: in calls that the kernel itself never restarts, when the injector dies between the stop and its first
 change, which nobody can mend (safety.rst); in all other programs one would be a failure.
 
 {kill_table}
@@ -132,7 +142,8 @@ def injection_rows(results):
         d = r.doc
         yield [r.name, f"``{r.program}``", number(d["calls"]), f"{number(d['purge'])}, {number(d['collect'])}",
                f"{number(d['refused'])}, {number(d['timeout'])}",
-               f"{d['stop_us_mean']}, {d['stop_us_max'] / 1000:.0f} ms", number(d["eintr"]), f"{r.seconds:.0f}", r.seed]
+               f"{d['stop_us_mean']}, {d['stop_us_max'] / 1000:.0f} ms", number(d["eintr"]), d["mappings"],
+               f"{r.seconds:.0f}", r.seed]
 
 
 def kill_rows(results):
@@ -140,7 +151,14 @@ def kill_rows(results):
         d = r.doc
         yield [r.name, f"``{r.program}``", number(d["kills"]),
                " + ".join(number(d[f"kills_{who}"]) for who in ("injector", "reader", "both")),
-               number(d["kills_at_work"]), number(d["calls"]), number(d["eintr"]), f"{r.seconds:.0f}", r.seed]
+               number(d["kills_at_work"]), f"{number(d['spent'])}, {number(d['guarded'])}", number(d["calls"]),
+               number(d["eintr"]), d["mappings"], f"{r.seconds:.0f}", r.seed]
+
+
+def sleep_rows(results):
+    for r in results:
+        d = r.doc
+        yield [f"``{r.name}``", number(d["calls"]), f"{number(d['refused'])}, {number(d['timeout'])}", d["untouched"] or ""]
 
 
 def stop_rows(results):
@@ -168,7 +186,7 @@ def components(results):
 
 def where(runs, results):
     """The machine and what ran on it: versions, nobody's names. Of our sources the content's own name."""
-    trees = {judge.told_by("git", "rev-parse", "--short=16", f"{r['commit']}:daemon") or "unknown" for r in runs}
+    trees = {r["tree"] for r in runs}
     loads = ", ".join(f"{r['load'][0]:.1f}" for r in runs)
     return table(["what", "which"], [
         ["reclaim", f"{version(judge.told_by(judge.CTL, '--version'))}, git tree of ``daemon/``: "
@@ -209,12 +227,18 @@ def shortcomings(runs, reached):
 def verdict(lacks):
     if lacks:
         return f"**Incomplete**: {' '.join(lacks)}"
-    return ("No target died, hung, was damaged, was left traced,\nstopped or deaf to signals, and none has a mapping "
-            "that it had not made by itself; no call returned EINTR but\nthose that are counted below.")
+    return ("No target died, hung, was damaged, was left traced,\nstopped or deaf to signals, or kept a mapping of ours as "
+            "far as that can be told (below); no call returned EINTR but\nthose that are counted below.")
 
 
-def commit():
-    return judge.told_by("git", "rev-parse", "--short=12", "HEAD") or "unknown"
+def sources():
+    return tree.name("tests/hammer", "tests/torture", "tests/frames", "tests/victims")
+
+
+def still():
+    """The programs that map nothing by themselves."""
+    names = [f"``{name}``" for name in [*hammering.MAPS, "sleepers"]]
+    return f"{', '.join(names[:-1])} and {names[-1]}"
 
 
 def save(results, about):
@@ -244,18 +268,19 @@ def write(path, paths):
     reached = {"injections": sum(r.doc["calls"] for r in by["injections"] + by["sleeps"]),
                "kills": sum(r.doc["kills"] for r in by["kills"]), "stops": sum(r.doc["stops"] for r in by["stops"])}
     page = PAGE.format(
-        **reached, verdict=verdict(shortcomings(runs, reached)), sleeps=len(by["sleeps"]),
+        **reached, verdict=verdict(shortcomings(runs, reached)), sleeps=len(by["sleeps"]), still=still(),
+        slack=hammering.SLACK, least=hammering.LEAST_ASLEEP, untouched=sum(bool(r.doc["untouched"]) for r in by["sleeps"]),
         where=where(runs, by["injections"] + by["kills"]),
         runs=table(["when", "minutes", "asked for", "programs at a time", "seed"], run_rows(runs),
                    [36, 10, 32, 10, 12]),
         injection_table=table(["case", "program", "injections", "of them purge, collect", "refused, left",
-                               "stop: mean us, longest", "EINTR", "seconds", "seed"],
-                              injection_rows(by["injections"]), [24, 12, 11, 11, 11, 12, 7, 8, 11]),
-        sleep_table=table(["call", "injections", "refused, left"], (
-            [f"``{r.name}``", number(r.doc["calls"]), f"{number(r.doc['refused'])}, {number(r.doc['timeout'])}"]
-            for r in by["sleeps"]), [50, 25, 25]),
-        kill_table=table(["case", "program", "kills", "injector + reader + both", "at work", "injections meanwhile",
-                          "EINTR", "seconds", "seed"], kill_rows(by["kills"]), [25, 11, 8, 16, 8, 11, 7, 8, 11]),
+                               "stop: mean us, longest", "EINTR", "mappings more", "seconds", "seed"],
+                              injection_rows(by["injections"]), [22, 12, 11, 11, 11, 12, 7, 9, 8, 11]),
+        sleep_table=table(["call", "injections", "refused, left", "why nobody is touched"], sleep_rows(by["sleeps"]),
+                          [30, 12, 14, 44]),
+        kill_table=table(["case", "program", "kills", "injector + reader + both", "at work", "gave up, guard",
+                          "injections meanwhile", "EINTR", "mappings more", "seconds", "seed"], kill_rows(by["kills"]),
+                         [22, 11, 8, 16, 8, 9, 11, 7, 9, 8, 11]),
         stop_table=table(["case", "program", "stops", "stacks", "frames", "with a signal's", "same", "given up",
                           "beyond", "seed"], stop_rows(by["stops"]), [26, 11, 8, 9, 10, 9, 9, 8, 8, 11]))
     path.write_text(page, encoding="utf-8")
