@@ -6,6 +6,7 @@ One thing is known to be beyond repair: when we die after having stopped a
 thread in one of the calls that the kernel never restarts, and before the frame
 is in place, that call returns EINTR. It is counted, and allowed nowhere else."""
 
+import collections
 import os
 import subprocess
 
@@ -15,6 +16,14 @@ import judge
 
 # more than any run can have: a sweep that gets here never ends
 LIMIT = int(os.environ.get("RECLAIM_FAULT_LIMIT", 600))
+# Runs differ by what they wait for: after so many in a row that came through there are no more operations.
+BEYOND = 6
+REFUSALS = 20  # of runs for the same operation
+# Each of them must have been a worker's last, and its last but one: some are met by chance, so there may be more sweeps.
+MUST = {"seize", "interrupt", "wait", "getregs", "read", "get_syscall_user_dispatch", "getsigmask", "getregset", "write",
+        "setregs", "setsigmask", "tgkill", "cont", "detach"}
+SWEEPS = 20
+TRIES = 3  # of each step of the one that is called back
 
 # name: victim, arguments, may the program see EINTR
 TARGETS = {
@@ -32,10 +41,10 @@ class Sweep:
     def __init__(self, victim, before, counted):
         self.victim, self.before, self.counted = victim, before, counted
         self.threads = len(judge.tids(victim.pid)) > 1
-        self.killed, self.eintr_at = 0, []
+        self.killed, self.eintr_at, self.reached = collections.Counter(), [], 0
 
     def step(self, when, k, tmp_path):
-        """True while operation k is still reached."""
+        """What became of a worker that was to die at operation k: "died" there, or it came "through", or was "refused"."""
         had = self.victim.get("eintr")
         env, log = die_at(when, k, tmp_path)
         t = judge.trim(self.victim.pid, "--timeout=5s", env=env)
@@ -45,12 +54,23 @@ class Sweep:
             # several threads' idle one may notice only after its step
             assert self.threads or stop_showed(log, when), f"EINTR at {when}:{k}: {log.read_text('ascii').split()}"
         if t.acted:
-            return False
-        assert t.outcome in ("failed", "refused"), t
-        if t.outcome == "failed":
-            assert t.rc == 1 and t.reason, t
-            self.killed += 1
-        return True
+            return "through"
+        if t.outcome == "refused":
+            return "refused"
+        assert t.outcome == "failed" and t.rc == 1 and t.reason, t
+        self.killed[last_of(log)] += 1
+        return "died"
+
+    def sweep(self, when, tmp_path):
+        k, came = 1, collections.Counter()
+        while came["through"] < BEYOND:
+            what = self.step(when, k, tmp_path)
+            came[what] += 1
+            if what == "died":
+                self.reached = max(self.reached, k)
+                k, came = k + 1, collections.Counter()
+            assert k < LIMIT, "the sweep doesn't end"
+            assert came["refused"] < REFUSALS, f"operation {k} is never reached"
 
     def judge(self, where):
         v = self.victim
@@ -71,12 +91,12 @@ def test_sweep(start, name, when, tmp_path, capsys):
     v = start(program, *args)
     v.moves_on()
     s = Sweep(v, v.snapshot(), counted)
-    k = 1
-    while s.step(when, k, tmp_path):
-        k += 1
-        assert k < LIMIT, "the sweep doesn't end"
-    tell(capsys, f"{name}, {when}", s.killed, k - 1, s.eintr_at)
-    assert s.killed > 5, "hardly anything was killed: is this the fault build?"
+    for _ in range(SWEEPS):
+        s.sweep(when, tmp_path)
+        if MUST <= set(s.killed):
+            break
+    tell(capsys, f"{name}, {when}", s.killed, s.reached, s.eintr_at)
+    assert MUST <= set(s.killed), f"never the last: {sorted(MUST - set(s.killed))}; is this the fault build?"
     v.moves_on()
     v.unharmed(s.before, quiet=False)
     v.finish()
@@ -98,15 +118,17 @@ def test_sweep_called_back(start, when, tmp_path, capsys):
     """The lock is not to be had, so the thread is called back from its wait. Each step of the first try, from the commit on."""
     v = start("heap3", "--arenas=1", "--threads=1")
     v.moves_on()
-    before, killed = v.snapshot(), 0
+    before, killed = v.snapshot(), collections.Counter()
     t, ops = judge.wait_for("one that is called back", 60, lambda: (
         lambda t, ops: t.outcome == "refused" and "lock" in t.reason and (t, ops))(*trim_locked(v, when, 0, tmp_path)))
-    commit = ops.index("setregs")
+    commit = reached = ops.index("setregs")
     steps = range(commit + 1, ops.index("detach", commit) + 2)
     assert [ops[k - 1] for k in steps].count("setregs") > 1, ops  # into the chain, out of the call, into its own code
-    for k in steps:
+    for k in (k for k in steps for _ in range(TRIES) if reached < k):
         t, done = trim_locked(v, when, k, tmp_path)
-        killed += t.outcome == "failed"
+        if t.outcome == "failed":
+            killed[done[-1]] += 1
+            reached = k
         try:
             judge.wait_for("no tracer", 5, lambda: judge.status(v.pid, field="TracerPid") == "0")
             v.moves_on(rounds=2)
@@ -115,7 +137,7 @@ def test_sweep_called_back(start, when, tmp_path, capsys):
         except AssertionError as e:
             raise AssertionError(f"{when}:{k} {done[-3:]}, {t}: {e}") from None
     tell(capsys, f"called back, {when}", killed, len(steps), [])
-    assert killed > len(steps) / 2
+    assert {"setregs", "wait", "cont", "detach"} <= set(killed) and sum(killed.values()) > len(steps) * 0.75, killed
     v.finish()
 
 
@@ -128,7 +150,7 @@ SLEEPS = ["read_pipe", "recv_rcvtimeo_woken", "epoll_wait", "rt_sigsuspend", "pa
 def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
     """All the kills fall into one and the same sleep, as long as it lasts, and it ends as it should."""
     never_restarts = name in ("recv_rcvtimeo_woken", "epoll_wait", "semop")
-    ms, killed, eintr_at, k, v = 4000, 0, [], 1, None
+    ms, killed, eintr_at, k, v, beyond, sweeps = 4000, collections.Counter(), [], 1, None, 0, 0
     while k < LIMIT:
         if v is None:
             v = start("sleepers", f"--case={name}", f"--ms={ms}", asleep=True)
@@ -146,7 +168,14 @@ def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
             assert stop_showed(log, when), f"EINTR at {when}:{k}: {log.read_text(encoding='ascii').split()}"
             eintr_at.append(k)
         elif t.acted:
-            break
+            beyond += 1
+            if beyond < BEYOND:
+                continue
+            sweeps += 1
+            if MUST <= set(killed) or sweeps == SWEEPS:
+                break
+            k = 1
+            continue
         elif t.outcome == "refused":
             # A stop turns poll() into restart_syscall() inside the kernel, and nobody can
             # see any more what that will do: only a fresh sleep can be tried again.
@@ -155,10 +184,10 @@ def test_sweep_one_sleep(start, name, when, tmp_path, capsys):
             v, ms = None, 500
             continue
         assert t.outcome == "failed" and t.rc == 1, t
-        killed += 1
-        k += 1
+        killed[last_of(log)] += 1
+        k, beyond = k + 1, 0
     tell(capsys, f"asleep in {name}, {when}", killed, k - 1, eintr_at)
-    assert killed > 5
+    assert MUST <= set(killed), f"never the last: {sorted(MUST - set(killed))}"
     finish_sleep(v)
     assert v.get("elapsed_us") <= ms * 1000 * 1.1  # did not begin anew; a busy machine wakes it late
 
@@ -170,7 +199,8 @@ def over(v):
 def tell(capsys, what, killed, operations, eintr_at):
     with capsys.disabled():
         at = f"at {eintr_at[0]}-{eintr_at[-1]}" if eintr_at else ""
-        print(f"\n  {what}: killed {killed} times at {operations} operations, EINTR {len(eintr_at)} {at}")
+        print(f"\n  {what}: killed {sum(killed.values())} times at {operations} operations of {len(killed)} kinds, "
+              f"EINTR {len(eintr_at)} {at}")
 
 
 def die_at(when, k, tmp_path):
@@ -178,6 +208,11 @@ def die_at(when, k, tmp_path):
     log = tmp_path / "operations"
     log.unlink(missing_ok=True)
     return {"RECLAIM_FAULT": f"{when}:{k}", "RECLAIM_FAULT_LOG": str(log)}, log
+
+
+def last_of(log):
+    """The operation that the worker died before, or after."""
+    return log.read_text(encoding="ascii").split()[-1]
 
 
 def stop_showed(log, when):
