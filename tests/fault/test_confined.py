@@ -4,9 +4,11 @@ work: not a byte is read, nothing is done to the target, and the caller is told 
 of the target that isn't so (fault build). RECLAIM_FAULT_MATRIX=1: not only for a trim."""
 
 import errno
+import time
 
 import pytest
 
+import steprecord
 from steps import Steps
 from test_steps import MATRIX, Explain, Small, count_steps
 
@@ -46,7 +48,7 @@ def refused(target, steps, k, kind):
 
 @pytest.mark.parametrize("kind, remedy", [(Small, "trim")] + ([(Explain, "explain")] if MATRIX else []))
 def test_unconfined_reads_nothing(start, kind, remedy, capsys):
-    target, steps = kind(start, remedy), Steps()
+    began, target, steps = time.time(), kind(start, remedy), Steps()
     calls = count_steps(target, steps)[0]["reader"]
     tried = 0
     for k in confining(calls):
@@ -59,3 +61,6 @@ def test_unconfined_reads_nothing(start, kind, remedy, capsys):
         print(f"\n  {remedy}: {len(confining(calls))} steps of the confinement, {tried} ways to fail, and death")
     steps.close()
     target.finish()
+    # Where one fails there is no record of it, which is told.
+    steprecord.save(f"confined: {remedy}", began, exhaustive=MATRIX, steps=len(confining(calls)), tried=tried, wrong=[],
+                harmed=0, passed=True)

@@ -19,6 +19,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 
 import judge
+import steprecord
 from advice import Advice
 from steps import BARRED, GONE, INWARD, MEMORY, ROLES, Steps
 
@@ -214,13 +215,20 @@ class Verdicts:
         self.lock = threading.Lock()
         self.counts = collections.Counter()
         self.said = collections.Counter()
-        self.wrong = []
+        self.wrong, self.harmed = [], 0
 
     def add(self, role, kind, outcome, what=""):
         with self.lock:
             self.counts[role, kind, outcome] += 1
             if what:
                 self.said[what] += 1
+
+    def save(self, name, calls, began, passed):
+        steps = collections.Counter()
+        for (role, call, how, outcome, _), n in self.said.items():
+            steps[role, call, how, outcome] += n
+        steprecord.save(name, began, exhaustive=MATRIX, reads=READS, steps={role: len(calls[role]) for role in ROLES},
+                    counts=[[*what, n] for what, n in steps.items()], wrong=self.wrong, harmed=self.harmed, passed=passed)
 
     def tell(self, capsys, name):
         kinds = sorted({(r, k) for r, k, _ in self.counts})
@@ -276,14 +284,17 @@ def one(target, steps, role, k, kind, verdicts):
     t = target.act(steps.env(role, k, kind))
     fired = steps.fired
     where = f"{target.remedy}: {role}:{k}:{kind}, {steps.call if fired else 'not reached'}, {t}"
+    harmed = True
     try:
         lost = target.judge()
         if target.eintr() > had:
             assert fired and eintr_is_ours(steps, role, kind), "EINTR"
+        harmed = False
         target.check(t, lost, steps, kind)
     except AssertionError as e:
         verdicts.wrong.append(f"{where}: {e}")
         # What is said wrong is counted; who is harmed is of no more use.
+        verdicts.harmed += harmed
         assert target.v.alive() and not target.v.get("errors"), verdicts.wrong[-1]
     if fired:
         how = kind_of(steps, kind)
@@ -368,21 +379,26 @@ class Turns:
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_step(start, name, capsys):
     remedy, kind = TARGETS[name]
+    began, passed = time.time(), False
     first, steps, verdicts = kind(start, remedy), Steps(), Verdicts()
     calls, _ = count_steps(first, steps)
     steps.close()
     todo = Turns(exhaustive(calls) if MATRIX else sample(calls, SECONDS, verdicts))
     spare = [first] + [kind(start, remedy) for _ in range(AT_ONCE - 1 if MATRIX else 0)]
-    with ThreadPoolExecutor(len(spare)) as pool:
-        done = list(pool.map(lambda target: share(lambda: target, todo, verdicts), spare))
-    verdicts.tell(capsys, name)
-    assert sum(verdicts.counts.values()) > (100 if MATRIX else 0)
+    try:
+        with ThreadPoolExecutor(len(spare)) as pool:
+            done = list(pool.map(lambda target: share(lambda: target, todo, verdicts), spare))
+        verdicts.tell(capsys, name)
+        assert sum(verdicts.counts.values()) > (100 if MATRIX else 0)
+        assert not verdicts.wrong, f"{len(verdicts.wrong)} wrong: " + "\n".join(verdicts.wrong[:30])
+        for target in done:
+            target.finish()
+        passed = True
+    finally:
+        verdicts.save(name, calls, began, passed)
     if SAID:
         with open(SAID, "a", encoding="utf-8") as f:
             f.writelines(f"{n}\t{name}\t{' '.join(map(str, what))}\n" for what, n in verdicts.said.most_common())
-    assert not verdicts.wrong, f"{len(verdicts.wrong)} wrong: " + "\n".join(verdicts.wrong[:30])
-    for target in done:
-        target.finish()
 
 
 def after(call, mark, calls):
