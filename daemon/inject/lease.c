@@ -209,7 +209,8 @@ static int lease_stop(struct lease *l, int status)
 {
 	int r = lease_read_stamps(l);
 
-	if (r == 0)
+	/* That of an exec isn't told again, and the stamps are of no use any more. */
+	if (r == 0 || EVENT(status) == PTRACE_EVENT_EXEC)
 		r = inject_handle_stop(l->inj, status);
 	if (r == 0) {
 		l->over = true;

@@ -3,7 +3,7 @@
 understands, in time, and the target doesn't notice.
 
 A process with its shadow stack on is refused too; that needs a processor and
-kernel that have one, so it is judged by unit tests on recorded status files."""
+kernel that have one, so it is judged by unit tests on made-up status files."""
 
 import os
 import re
