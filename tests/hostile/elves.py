@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """ELF files that lie, made from one that doesn't."""
 
+import os
 import struct
 
 EHDR = struct.Struct("<16sHHIQQQIHHHHHH")
@@ -10,6 +11,7 @@ SYM = struct.Struct("<IBBHQQ")
 HEAD = "ident type machine version entry phoff shoff flags ehsize phentsize phnum shentsize shnum shstrndx".split()
 FIELDS = "name type flags addr offset size link info align entsize".split()
 PT_LOAD, PT_NOTE, PT_TLS = 1, 4, 7
+PF_X = 1
 SHT_SYMTAB, SHT_STRTAB, SHT_RELA, SHT_NOTE, SHT_DYNSYM, SHT_GNU_HASH = 2, 3, 4, 7, 11, 0x6FFFFFF6
 HUGE = (1 << 64) - 1
 
@@ -50,13 +52,21 @@ class Elf:
         """Where in the file its code begins."""
         return self.named(b".text")[1]["offset"] & ~4095
 
+    def code(self):
+        """The bytes of the file that are mapped executable, whole pages."""
+        p, = [p for _, p in self.program() if p["type"] == PT_LOAD and p["flags"] & PF_X]
+        return range(p["offset"] & ~4095, p["offset"] + p["filesz"] + 4095 & ~4095)
+
+    def program(self):
+        h = self.head()
+        names = "type flags offset vaddr paddr filesz memsz align".split()
+        places = [h["phoff"] + i * PHDR.size for i in range(h["phnum"])]
+        return [(at, dict(zip(names, PHDR.unpack_from(self.data, at)))) for at in places]
+
     def segments(self, kind, **change):
         """Those of that kind; after the change, if there is one."""
-        h, out = self.head(), []
-        names = "type flags offset vaddr paddr filesz memsz align".split()
-        for i in range(h["phnum"]):
-            at = h["phoff"] + i * PHDR.size
-            p = dict(zip(names, PHDR.unpack_from(self.data, at)))
+        out = []
+        for at, p in self.program():
             if p["type"] == kind:
                 p.update(change)
                 PHDR.pack_into(self.data, at, *p.values())
@@ -155,6 +165,7 @@ LIES = {
     "the wrong machine": lambda e: e.head(machine=0xB7),
     "the wrong class": lambda e: e.data.__setitem__(4, 1),
     "cut off": lambda e: e.data.__delitem__(slice(8192, None)),
+    "cut off behind its code": lambda e: e.data.__delitem__(slice(e.code().stop, None)),
 }
 
 
@@ -162,3 +173,19 @@ def forge(name, good):
     e = Elf(good)
     LIES[name](e)
     return bytes(e.data)
+
+
+def write_over(path, good, forged):
+    """What is forged replaces the good one in the file itself, but for its code, which somebody sleeps in; a shorter one
+    cuts that off too."""
+    code = Elf(good).code()
+    with open(path, "r+b") as f:
+        for at in range(0, len(forged), 4096):
+            page = forged[at:at + 4096]
+            if page != good[at:at + 4096] and at not in code:
+                f.seek(at)
+                f.write(page)
+    if len(forged) < len(good):
+        os.truncate(path, len(forged))
+    with open(path, "rb") as f:
+        assert f.read() != good, "nothing has been forged"

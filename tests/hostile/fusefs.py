@@ -10,7 +10,7 @@ before is remembered (a number among the words: of the file from there on, and a
 the rest are answered); "held", which says how many wait; "answer", which answers all of them and hangs no more. At the end of
 stdin it ends, and the kernel fails whatever waits. --other lets other users in, which is what root needs.
 --sync: pages are read in calls that wait inside of the file system instead of for a locked page. --locks: flock() is
-asked of it, and always granted.
+asked of it, and always granted. Exit status 77: here it may mount nothing.
 """
 
 import ctypes
@@ -31,6 +31,7 @@ ASYNC_READ, FLOCK_LOCKS = 1, 1 << 10
 ROOT, FILE = 1, 2
 PR_SET_PDEATHSIG = 1
 FORGET_S, END_S = 1, 10
+REFUSED = 77
 
 libc = ctypes.CDLL(None, use_errno=True)
 
@@ -160,13 +161,24 @@ def start(argv):
         os._exit(99)
 
 
+def refused(error):
+    print(error, file=sys.stderr)
+    sys.exit(REFUSED)
+
+
 def main(argv):
     flags = {a for a in argv if a in ("--other", "--sync", "--locks")}
     source, place, *program = [a for a in argv if a not in flags]
-    fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    try:
+        fd = os.open("/dev/fuse", os.O_RDWR | os.O_CLOEXEC)
+    except OSError as e:
+        refused(e)
     with open(source, "rb") as f:
         server = Server(fd, f.read(), flags)
-    mount(fd, place, "--other" in flags)
+    try:
+        mount(fd, place, "--other" in flags)
+    except PermissionError as e:
+        refused(e)
     server.serve()
     print(start([a.replace("{}", f"{place}/f") for a in program]), flush=True)
     commands = b""

@@ -17,6 +17,7 @@ LONG = os.environ.get("RECLAIM_HOSTILE") == "long"
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED", int(time.time())))
 NOBODY = ["setpriv", "--reuid=65534", "--regid=65534", "--clear-groups"]
 FUSEFS = Path(__file__).with_name("fusefs.py")
+FUSE_REFUSED = 77
 CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 # Beyond a deadline: until a worker notices, and what a busy machine adds. It ends itself after 0.7 s more, and whoever
 # started it ends it after a second.
@@ -24,6 +25,9 @@ LATE = 1.5
 # The promise is a tenth of a deadline; only where that is long can it be told from what a busy machine does.
 TIMEOUT = 10.0 if LONG else 1.0
 OUTCOMES = ("reclaimed", "nothing", "refused", "failed", "timeout")
+# What becomes of a victim that calls malloc_trim(0) itself, and until when it is known that the call never returns.
+LIVES, SPINS = "lives", "never comes back"
+OWN_S = 2
 
 
 def readers():
@@ -143,6 +147,75 @@ def let_go(pid):
     assert s["State"][0] != "T" and s["State"][0] != "t", s["State"]
 
 
+def tell(v, byte):
+    """forge.c obeys a byte. False: it doesn't come back from that."""
+    before = v.get("handler_runs")
+    v.proc.stdin.write(byte)
+    v.proc.stdin.flush()
+    end = time.monotonic() + OWN_S
+    while v.alive() and v.get("handler_runs") == before and time.monotonic() < end:
+        time.sleep(0.002)
+    return not v.alive() or v.get("handler_runs") > before
+
+
+def own_trim(v, times=1):
+    """What malloc_trim(0) does to it without us."""
+    for _ in range(times):
+        if not tell(v, b"t"):
+            return SPINS
+        if not v.alive():
+            return f"dies of {judge.died_of(v.proc) or v.proc.returncode}"
+    tell(v, b"c")
+    return f"is damaged: {v.note}" if v.get("errors") else LIVES
+
+
+class Whole:
+    """Alive and unharmed, as forge.c was when this was made. @quiet: it does nothing by itself. @maps: its mappings
+    stay."""
+
+    def __init__(self, v, quiet=True, maps=True):
+        self.v, self.quiet, self.before = v, quiet, v.snapshot()
+        if not maps:
+            self.before.map_differences = lambda now, quiet: []
+
+    def seen(self):
+        let_go(self.v.pid)
+        self.v.unharmed(self.before, self.quiet)
+
+    def check(self):
+        """As seen from outside, and by itself: its blocks too."""
+        self.seen()
+        assert tell(self.v, b"c") and self.v.alive() and not self.v.get("errors"), self.v.obituary()
+        # It calls read() anew, with what happens to be in the registers that this takes nothing from.
+        if self.quiet:
+            self.before.calls = self.v.wait_asleep().snapshot().calls
+
+
+def purge(verdict, v, check):
+    """Whatever it is: nobody may be harmed by that. @check: how that is told."""
+    t = act(verdict, v.pid, "purge")
+    assert t.outcome != "failed", t
+    check()
+
+
+def trim(verdict, v, whole, own):
+    """It may do to @v what its own malloc_trim(0) does, and no more."""
+    t = act(verdict, v.pid)
+    verdict.say(f"by itself it {own}")
+    if own == LIVES:
+        assert t.outcome != "failed", t
+        whole.check()
+        v.finish()
+        return
+    let_go(v.pid)
+    if own == SPINS:
+        assert v.alive() and t.outcome != "failed", f"{t}: {v.obituary()}"
+    elif v.alive() and "damaged" not in own:
+        # A fault was caught: its thread is as it was.
+        whole.seen()
+    verdict.say("alive" if v.alive() else f"died of {judge.died_of(v.proc)}")
+
+
 def nothing_left(before=()):
     """No worker and no reader outlives its work."""
     judge.wait_for("workers and readers to end", 10, lambda: not set(readers()) - set(before))
@@ -160,7 +233,8 @@ class Fuse:
                                        stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         line = self.server.stdout.readline()
         if not line:
-            self.server.wait()
+            status = self.server.wait()
+            assert status == FUSE_REFUSED, f"{self.server.args} ended with {status}"
             pytest.skip("no file system can be mounted through /dev/fuse here")
         self.pid = int(line)
 

@@ -4,6 +4,7 @@ numbers that belong to somebody else a moment later."""
 
 import os
 import random
+import re
 import signal
 import subprocess
 import threading
@@ -16,15 +17,15 @@ import workerproto
 from hostile import LONG, NOBODY, SEED, Verdict, act, let_go, look, nothing_left, readers
 
 TIMES = 60 if LONG else 6
-# A stop that the kernel forgets is waited for in vain: a few in a hundred is what a busy machine does.
-FORGOTTEN = "did not stop in time"
 
 
 def stops(v, over):
     pace = random.Random(SEED)
     while not over.is_set():
-        v.proc.send_signal(pace.choice((signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT, signal.SIGCONT)))
-        time.sleep(pace.random() * 0.003)
+        number = pace.choice((signal.SIGSTOP, signal.SIGTSTP, signal.SIGCONT, signal.SIGCONT))
+        v.proc.send_signal(number)
+        # Now and then long enough for an act to get through.
+        time.sleep(pace.random() * (0.1 if number == signal.SIGCONT and pace.random() < 0.2 else 0.003))
     v.proc.send_signal(signal.SIGCONT)
 
 
@@ -39,41 +40,65 @@ def queued(v, over):
         time.sleep(pace.random() * 0.003)
 
 
-# name: arguments of storm.c, what goes on outside, outcomes that are right
+# Outcomes and reasons. What the machine adds: whoever has to wait too long for it.
+BUSY = r"timeout |refused \(.*(too busy|no safe point in time)"
+STOPPED = r"refused \(it is stopped "
+TRACED = r"refused \(.*traced by "
+# Seen while one program gives way to the next, or has only begun: neither is whole.
+ELSEWHERE = r"refused |failed \((it exited or ran|it ran another|it has exited)"
+# name: arguments of storm.c, what goes on outside, what else may come of it. Some must get through.
 STORMS = {
-    "1,000 threads a second": (["--how=threads"], None),
-    "5,000 threads": (["--how=many"], None),
-    "SIGSTOP, SIGTSTP and SIGCONT": (["--how=idle"], stops),
-    "real-time signals by the hundred": (["--how=queued"], queued),
-    "execs": (["--how=execs"], None),
-    "execs of another thread": (["--how=exec-thread"], None),
-    "forks": (["--how=forks"], None),
-    "a child that traces it, and lets go": (["--how=traced"], None),
-    "it traces its child": (["--how=tracer"], None),
-    "it attaches to whoever traces it": (["--how=strike-back"], None),
-    "prctl: names, dumpable, keepcaps": (["--how=prctl"], None),
-    "no memory may become executable": (["--how=mdwe"], None),
-    "its threads change their user": (["--how=setuid"], None),
+    "1,000 threads a second": (["--how=threads"], None, None),
+    "5,000 threads": (["--how=many"], None, None),
+    "SIGSTOP, SIGTSTP and SIGCONT": (["--how=idle"], stops, STOPPED),
+    "real-time signals by the hundred": (["--how=queued"], queued, None),
+    "execs": (["--how=execs"], None, ELSEWHERE),
+    "execs of another thread": (["--how=exec-thread"], None, ELSEWHERE),
+    "forks": (["--how=forks"], None, None),
+    "a child that traces it, and lets go": (["--how=traced"], None, TRACED),
+    "it traces its child": (["--how=tracer"], None, None),
+    "it attaches to whoever traces it": (["--how=strike-back"], None, None),
+    "prctl: names, dumpable, keepcaps": (["--how=prctl"], None, None),
+    "no memory may become executable": (["--how=mdwe"], None, None),
+    "its threads change their user": (["--how=setuid"], None, None),
 }
+OFTEN = 4  # more often, where a few in a row may have bad luck
+LUCK = ["execs", "execs of another thread", "SIGSTOP, SIGTSTP and SIGCONT", "a child that traces it, and lets go"]
+
+
+def storm(name, v, verdict):
+    """Acts on it again and again: outcomes, each with its reason, and how often."""
+    outcomes = {}
+    for i in range(TIMES * (OFTEN if name in LUCK else 1)):
+        t = act(verdict, v.pid, ("trim", "purge")[i % 2], timeout=0.2 if "execs" in name else 0.5)
+        said = f"{t.outcome} ({t.reason})" if t.outcome not in ("reclaimed", "nothing") else t.outcome
+        outcomes[said] = outcomes.get(said, 0) + 1
+        assert v.alive(), f"{t}: {v.obituary()}"
+        assert not v.get("errors"), v.note
+    assert outcomes.get("reclaimed", 0) + outcomes.get("nothing", 0), f"{outcomes}: none got through"
+    others = {said: n for said, n in outcomes.items() if said not in ("reclaimed", "nothing")
+              and not (STORMS[name][2] and re.match(STORMS[name][2], said))}
+    wrong = [said for said in others if not re.match(BUSY, said)]
+    assert not wrong and sum(others.values()) <= 1, f"{outcomes}: wrong, or the machine was busy more than once"
+    return outcomes
 
 
 @pytest.mark.parametrize("name", STORMS)
 def test_storm(name, start, place, bystanders, capsys):
-    args, outside = STORMS[name]
-    verdict, before, over, outcomes, late = Verdict(name, capsys), readers(), threading.Event(), {}, 0
+    args, outside, _ = STORMS[name]
+    verdict, before, over = Verdict(name, capsys), readers(), threading.Event()
     v = start(None, argv=[place.program("storm"), *args, f"--seed={SEED}"],
               prefix=[] if "--how=setuid" in args else NOBODY)
+    if v.get("err"):
+        pytest.skip("this kernel has no PR_SET_MDWE (Linux 6.3)")
     v.sent = 0
     blow = threading.Thread(target=outside, args=(v, over)) if outside else None
     if blow:
         blow.start()
     try:
-        for i in range(TIMES * (4 if name == "execs" else 1)):
-            t = act(verdict, v.pid, ("trim", "purge")[i % 2], timeout=0.2 if name == "execs" else 0.5)
-            late += FORGOTTEN in (t.reason or "")
-            outcomes[t.outcome] = outcomes.get(t.outcome, 0) + 1
-            assert v.alive(), f"{t}: {v.obituary()}"
-            assert not v.get("errors"), v.note
+        outcomes = storm(name, v, verdict)
+        if "--how=strike-back" in args:
+            until(verdict, v, "handler_runs")
         # Where the stacks of 5,000 threads are, reclaimctl asks the kernel, not the worker.
         look(verdict, v.pid, more=10 if "--how=many" in args else 0)
     finally:
@@ -82,17 +107,44 @@ def test_storm(name, start, place, bystanders, capsys):
             blow.join()
     let_go(v.pid)
     assert v.alive(), v.obituary()
-    assert late <= 1, f"{late} times: {FORGOTTEN}"
     if v.sent:
         judge.wait_for("each signal to be handled", 30, lambda: v.get("handler_runs") >= v.sent)
         assert v.get("handler_runs") == v.sent
-    rounds = v.get("rounds")
-    if rounds:
-        judge.wait_for("it to get on", 30, lambda: v.get("rounds") > rounds or v.get("done"))
+    goes_on(v)
     nothing_left(before)
     bystanders[0].moves_on()
     v.finish()
-    verdict.said = [" ".join(f"{n} {o}" for o, n in sorted(outcomes.items()))] + ([f"{v.sent} signals"] if v.sent else [])
+    verdict.said = [", ".join(f"{n} {o}" for o, n in sorted(outcomes.items()))] + ([f"{v.sent} signals"] if v.sent else [])
+    verdict.show()
+
+
+def until(verdict, v, what, timeout=0.5):
+    """It has to be quick to see a stop of a millisecond."""
+    judge.wait_for(f"{what} of {v.argv}", 60, lambda: v.get(what) or not act(verdict, v.pid, timeout=timeout))
+    assert v.alive() and not v.get("errors"), v.note
+
+
+def goes_on(v):
+    rounds = v.get("rounds")
+    if rounds:
+        judge.wait_for("it to get on", 30, lambda: v.get("rounds") > rounds or v.get("done"))
+
+
+def test_strikes_back(start, place, bystanders, capsys):
+    """The same user's: it may attach to the worker that traces it, and stops it for good. The client ends the worker in
+    time, and whoever was in its hands comes home by itself."""
+    verdict, before = Verdict("it attaches to its tracer, and may", capsys), readers()
+    v = start(None, argv=[place.program("storm"), "--how=strike-back"])
+    for i in range(TIMES * OFTEN):
+        t = act(verdict, v.pid, ("trim", "purge")[i % 2], timeout=0.2)
+        assert v.alive() and not v.get("errors"), f"{t}: {v.note or v.obituary()}"
+    until(verdict, v, "result", 0.2)
+    let_go(v.pid)
+    goes_on(v)
+    nothing_left(before)
+    bystanders[0].moves_on()
+    verdict.said = [f"{v.get('result')} workers caught"]
+    v.finish()
     verdict.show()
 
 
@@ -102,19 +154,20 @@ def in_namespace(place):
 
 
 def test_pid_reuse(place, start, capsys):
-    """A number that belongs to another program every few milliseconds. Each of them counts how often it was
-    stopped: whoever was asked for by start time is the only one that may have been."""
+    """A number that belongs to another program every few milliseconds, and is all that we are asked by. Whoever has it
+    checks its heap and that no call of its was cut short, and ends with 0; storm.c counts those that didn't."""
     verdict, before = Verdict("pids that are used again at once", capsys), readers()
     v = start(None, argv=in_namespace(place))
     init = judge.wait_for("the namespace", 30, lambda: [int(c) for c in open(f"/proc/{v.pid}/task/{v.pid}/children",
                                                                              encoding="ascii").read().split()])[0]
     enter = ["nsenter", "-t", str(init), "-p", "-m"]
     codes, began = {}, time.monotonic()
-    while time.monotonic() - began < (60 if LONG else 2):
+    while time.monotonic() - began < (60 if LONG else 2 if codes.get(0) else 30):
         a = judge.ctl("--json", "trim", "--remedy=trim", "--timeout=300ms", v.get("result"), prefix=enter)
         codes[a.rc] = codes.get(a.rc, 0) + 1
         assert a.rc in (0, 3, 5), a
     assert v.alive() and not v.get("errors"), v.note
+    assert codes.get(0), f"{codes}: none got through"
     lives = v.get("rounds")
     nothing_left(before)
     verdict.said = [f"{lives} processes with one number, exit statuses {codes}"]

@@ -11,10 +11,12 @@
 
 #include "victim.h"
 
+#include "forge-obey.h"
 #include "forge-place.h"
 
 #define LARGE 70000 /* beyond tcache and fast bins, below the threshold of mmap */
 #define NEXT_MAX 4096
+#define SCRIBBLED (4 * LARGE)
 /* glibc 2.27 and later, as far as it is needed here: malloc_state.top is what bin 1 begins at, and its offset. */
 #define TOP_OFFSET 96
 #define FAKE_SIZE 2304
@@ -51,10 +53,13 @@ static struct chunk *chunk_of(uint64_t *p)
 /* Between blocks in use, so that nothing merges with them. */
 static void heap_find(void)
 {
-	void *p[5];
+	void *p[NEIGHBOURS];
 
-	for (unsigned int i = 0; i < 5; i++)
+	for (unsigned int i = 0; i < NEIGHBOURS; i++) {
 		p[i] = malloc(LARGE);
+		block_fill(p[i], LARGE, i + 1);
+		keep[i] = i % 2 ? NULL : p[i];
+	}
 	heap.a = chunk_of(hidden(p[1]));
 	heap.b = chunk_of(hidden(p[3]));
 	free(p[1]);
@@ -284,7 +289,7 @@ static void *scribble(void *arg)
 		uint64_t r = rnd(&s);
 
 		if (r % 4 == 0)
-			lo[rnd(&s) % (room < 4 * LARGE / 8 ? room : 4 * LARGE / 8)] =
+			lo[rnd(&s) % (room < SCRIBBLED / 8 ? room : SCRIBBLED / 8)] =
 				r % 3 ? rnd(&s) : (uint64_t)heap.a + rnd(&s) % LARGE / 16 * 16;
 		else if (r % 4 == 1)
 			arena[TOP_OFFSET / 8 + rnd(&s) % 64] = rnd(&s) >> r % 60;
@@ -311,6 +316,7 @@ static void run(void *(*fn)(void *))
 
 static void how_scribble(void)
 {
+	blocks_forget(heap.a, (char *)heap.a + SCRIBBLED);
 	run(scribble);
 	run(scribble);
 }
@@ -390,15 +396,9 @@ static void how_sparse(void)
 /* A stack whose further pages never answer. */
 static void *on_stack(void *arg)
 {
-	struct self self;
-	char c;
-
 	(void)arg;
-	self_save(&self);
-	vs->progress[1] = 1;
-	while (syscall(SYS_read, 0, &c, 1) == 1)
-		self_check(&self, "idle");
-	_exit(vs->errors ? 1 : 0);
+	obey();
+	return NULL;
 }
 
 static void how_stack(void)
@@ -456,27 +456,21 @@ int main(int argc, char **argv)
 		{ "stack", how_stack },
 	};
 	const char *how = opt(argc, argv, "how", "none");
-	static struct block *keep[4096];
 
 	vstat_open(argc, argv);
 	file = opt(argc, argv, "file", argv[0]);
 	seed = (unsigned int)opt_num(argc, argv, "seed", 1);
 	count = opt_num(argc, argv, "count", 8000);
 	offset = (off_t)opt_num(argc, argv, "offset", 0);
-	bloat_make(opt_num(argc, argv, "kib", 4096), keep, 4096);
+	bloat_make(opt_num(argc, argv, "kib", 4096), keep + NEIGHBOURS, KEPT - NEIGHBOURS);
 	heap_find();
 	place = place_named(opt(argc, argv, "place", "unmapped"));
 	for (unsigned int i = 0; i < sizeof(hows) / sizeof(hows[0]); i++) {
-		char c;
-
 		if (strcmp(hows[i].name, how))
 			continue;
 		hows[i].fn();
 		vs->ready = 1;
-		/* Raw calls from here on: nothing may allocate, and nothing may touch what is spoiled. */
-		while (syscall(SYS_read, 0, &c, 1) == 1)
-			;
-		_exit(vs->errors ? 1 : 0);
+		obey();
 	}
 	fprintf(stderr, "no such lie: %s\n", how);
 	return 2;
