@@ -22,8 +22,9 @@ struct safepoint {
 };
 
 struct safepoint_verdict {
-	bool safe;
-	bool unknown; /* not safe because something isn't known (not because something is wrong) */
+	/* 0 or not: it is sent by who may be captured, and a bool that is neither is undefined. */
+	uint8_t safe;
+	uint8_t unknown; /* not safe because something isn't known (not because something is wrong) */
 	uint64_t stack_lo, stack_hi; /* when safe: the thread's own stack */
 	unsigned int frames;
 	char why[128]; /* when not safe */
