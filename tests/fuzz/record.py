@@ -12,6 +12,7 @@ import csv
 import os
 import platform
 import re
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -83,7 +84,11 @@ def main(argv):
     runs = {name: before.get(name, r) if r == "not run" else r for name, r in runs.items()}
     rows = [r for r in runs.values() if isinstance(r, list)]
     inputs = sum(int(r[1].replace(",", "")) for r in rows)
-    verdict = [f"**{len(rows)} of {len(names)} fuzzers ran for half an hour each without a finding, over {inputs:,} inputs.**"]
+    tree = subprocess.run(["git", "rev-parse", "--short=16", "HEAD:daemon"], cwd=TOP, stdout=subprocess.PIPE, text=True,
+                          check=False).stdout.strip()
+    now = sum(r[-1] == tree for r in rows)
+    verdict = [f"**{len(rows)} of {len(names)} fuzzers ran for half an hour each without a finding, over {inputs:,} inputs**: "
+               f"{now} on the tree that this page came with ({tree or 'unknown'}), {len(rows) - now} on earlier ones."]
     verdict += [f"**Not so**: ``{name}`` ({r})." for name, r in runs.items() if not isinstance(r, list)]
     head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree"]
     table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18", ""]
