@@ -11,7 +11,10 @@
  */
 int message_send(int fd, const void *buf, size_t len);
 
-/* Without waiting for memory: somebody may be stopped meanwhile. */
+/*
+ * Without waiting, neither for memory nor for room: somebody may be stopped meanwhile, and a reader that its target has
+ * captured may answer ahead and never read. 0 or -errno, -EAGAIN when there is no room.
+ */
 int message_try(int fd, const void *buf, size_t len);
 
 #endif

@@ -418,6 +418,9 @@ static int reader_receive(const struct reader *rd, uint32_t seq, uint64_t deadli
 			return -EBADMSG;
 		if (ret->seq == seq)
 			return 0;
+		/* Of earlier ones there may be no end. */
+		if (clock_ns() >= deadline_ns)
+			return -ETIMEDOUT;
 	}
 }
 
@@ -429,6 +432,9 @@ int reader_ask(const struct reader *rd, const struct reader_request *req, uint64
 	struct reader_reply reply = { .magic = 0 };
 	int r;
 
+	/* Who answers ahead is never late, and what he says may have no end. */
+	if (clock_ns() >= deadline_ns)
+		return -ETIMEDOUT;
 	numbered.seq = ++seq;
 	if (message_try(rd->fd, &numbered, sizeof(numbered)) < 0)
 		return -EPIPE;

@@ -6,8 +6,8 @@
  * memory that both share. All of the injector runs, on a process that sleeps, but for what no-kernel.h stands for.
  * Whatever is said, no more is done than was asked for, within the bounds, and the result is a right one.
  *
- * Five words of 16 bits: remedies and idleness, flags, seed, limits, when it was asked for. Then an answer for each
- * question, which begins with how it differs from a good one; behind the last the reader is gone.
+ * Four words of 16 bits: remedies and idleness, limits, flags, seed. Then an answer to each question, which begins with
+ * how it differs from a good one (zero: not at all); behind the last the reader is gone.
  */
 #include <fcntl.h>
 #include <signal.h>
@@ -21,8 +21,10 @@
 
 #define FLAGS \
 	(WORKER_F_DRY_RUN | WORKER_F_ADVICE_FREE | WORKER_F_NORMAL | WORKER_F_DEEP | WORKER_F_AUTO | WORKER_F_OUTSIDE)
+#define ENDLESS 'x' /* of which no text of ours has two */
 #define SPAN (16ull << 20)
 #define START_NS 1000000000ull
+#define HEAD 8 /* bytes in front of the answers; the last two are the seed */
 
 enum how {
 	HOW_PATCHES = 3, /* words of it that are something else: so many, or none in most answers */
@@ -89,13 +91,14 @@ static void good_plan(struct remedy_plan *p)
 			   .room = text + 65536,
 			   .calls = text + 131072,
 			   .stride = 24,
-			   .ncalls = 32,
-			   .reason = "there is no spare room" },
+			   .ncalls = 32 },
 		.data_lo = text + 262144,
 		.data_hi = text + 524288,
-		.reason = "it is as it is",
-		.note = "something",
 	};
+	/* Without an end. */
+	memset(p->reason, ENDLESS, sizeof(p->reason));
+	memset(p->note, ENDLESS, sizeof(p->note));
+	memset(p->queue.reason, ENDLESS, sizeof(p->queue.reason));
 	for (size_t i = 0; i < ARRAY_SIZE(p->funcs); i++)
 		p->funcs[i] = func(text + 4096 * (i + 1));
 }
@@ -114,19 +117,21 @@ static void good_round(struct purge_round *r)
 		r->writes = r->values = 0;
 }
 
-/* As many as fit. */
+/* As many as fit; what lies behind would be right as well, also beyond the last that there is room for. */
 static void good_lists(const struct purge_ask *ask, struct purge_lists *l)
 {
+	const struct purge_range range = { 0x7f5000000000, PAGE };
 	const uint32_t each = 8;
 
-	memset(l, 0x5a, sizeof(*l));
+	for (size_t i = 0; i < sizeof(l->values) / sizeof(range); i++)
+		memcpy(l->values + i * sizeof(range), &range, sizeof(range));
 	l->nranges = (uint32_t)chance(ask->max_ranges + 1ull);
 	l->nwrites = (uint32_t)chance(MIN(ask->max_writes, ask->max_values / each) + 1ull);
 	l->nvalues = l->nwrites * each;
-	for (uint32_t i = 0; i < MIN(l->nranges, (uint32_t)PURGE_RANGES_MAX); i++)
+	for (uint32_t i = 0; i < PURGE_RANGES_MAX; i++)
 		l->ranges[i] = (struct purge_range){ 0x7f3000000000 + 8 * PAGE * i, PAGE * (1 + chance(8)) };
-	for (uint32_t i = 0; i < MIN(l->nwrites, (uint32_t)PURGE_WRITES_MAX); i++)
-		l->writes[i] = (struct purge_write){ 0x7f4000000000 + 1000 * i, each * i, each };
+	for (uint32_t i = 0; i < PURGE_WRITES_MAX; i++)
+		l->writes[i] = (struct purge_write){ 0x7f4000000000 + 1000 * i, i < l->nwrites ? each * i : 0, each };
 }
 
 static void good_huge(struct purge_lists *l)
@@ -159,8 +164,9 @@ static void good(const struct reader_request *req, struct reader_reply *ret)
 		break;
 	case READER_PROVE:
 		ret->verdict = (struct safepoint_verdict){
-			.safe = true, .stack_lo = STACK_LO, .stack_hi = STACK_HI, .frames = 3, .why = "it runs"
+			.safe = true, .stack_lo = STACK_LO, .stack_hi = STACK_HI, .frames = 3
 		};
+		memset(ret->verdict.why, ENDLESS, sizeof(ret->verdict.why));
 		break;
 	case READER_SCAN:
 		good_round(&ret->round);
@@ -222,6 +228,11 @@ static bool answer(const struct reader_request *req)
 	if (how & HOW_ERROR)
 		m.reply.error = -(int32_t)word(1);
 	patch(&m, sizeof(m.reply), how & HOW_PATCHES);
+	/* A bool that is neither is undefined for whoever looks at it: known, and for the injector to mend. */
+	if (req->op == READER_PROVE) {
+		m.bytes[offsetof(struct reader_reply, verdict.safe)] &= 1;
+		m.bytes[offsetof(struct reader_reply, verdict.unknown)] &= 1;
+	}
 	if (how & HOW_LISTS)
 		spoil_lists(world.lists);
 	if (how & HOW_LENGTH)
@@ -322,13 +333,26 @@ static void make_request(struct worker_request *ret)
 			(struct worker_range){ SPAN * (i + 1), SPAN * (i + 1) + PAGE * (1 + (what >> 4) % 4096) };
 }
 
+/* A text of the reader's is as long as it may be, at most, and ours may go on behind it. */
+static void check_text(const char *text, size_t size)
+{
+	size_t run = 0;
+
+	MUST(memchr(text, 0, size));
+	for (; *text; text++) {
+		run = *text == ENDLESS ? run + 1 : 0;
+		MUST(run < REMEDY_TEXT_MAX);
+	}
+}
+
 static void check_result(const struct worker_request *req, struct worker_result *res)
 {
 	const char *why = "";
 
-	MUST(memchr(res->comm, 0, sizeof(res->comm)) && memchr(res->reason, 0, sizeof(res->reason)));
+	check_text(res->comm, sizeof(res->comm));
+	check_text(res->reason, sizeof(res->reason));
 	for (size_t i = 0; i < WORKER_STEPS_MAX; i++)
-		MUST(memchr(res->steps[i].detail, 0, sizeof(res->steps[i].detail)));
+		check_text(res->steps[i].detail, sizeof(res->steps[i].detail));
 	MUST(worker_result_check(res, sizeof(*res), req, &why) == 0);
 	for (uint32_t i = 0; i < res->nsteps; i++)
 		MUST(res->steps[i].remedy & req->remedies);
@@ -359,4 +383,82 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
 	peer = -1;
 	check_result(&req, &res);
 	return 0;
+}
+
+/* ---- inputs that are wrong in one place ---- */
+
+static uint64_t number(uint64_t *s)
+{
+	static const uint64_t odd[] = { 0,	    1,		PURGE_RANGES_MAX, PURGE_RANGES_MAX + 1,
+					UINT16_MAX, UINT32_MAX, USER_END,	  UINT64_MAX };
+	const uint64_t v = fuzz_random(s);
+
+	return v % 2 ? v >> 8 >> v % 56 : odd[v >> 8 & 7];
+}
+
+static uint8_t *put(uint8_t *at, uint64_t v, size_t len)
+{
+	memcpy(at, &v, len);
+	return at + len;
+}
+
+/* A word of a message, or of the lists: there one of the first few writes or ranges. */
+static uint8_t *put_patch(uint8_t *at, bool lists, uint64_t *s)
+{
+	const uint64_t writes = offsetof(struct purge_lists, writes) / 8,
+		       ranges = offsetof(struct purge_lists, ranges) / 8;
+	const uint64_t which = fuzz_random(s);
+
+	at = put(at, lists ? (which & 1 ? writes : ranges) + (which >> 1 & 7) : which >> 1 & (which & 1 ? 7 : 255), 2);
+	at = put(at, 8 | (fuzz_random(s) & 32), 1);
+	return put(at, number(s), 8);
+}
+
+/* One answer as answer() takes it, of which something is wrong. */
+static size_t make_answer(uint8_t *at, uint64_t *s)
+{
+	const uint8_t *const start = at;
+	const uint64_t r = fuzz_random(s), counts = r >> 16 & 15;
+	const uint8_t how = (uint8_t)((r & r >> 8 & (HOW_LENGTH | HOW_MORE | HOW_EARLIER | HOW_ERROR | HOW_RAW)) |
+				      (r >> 24 & 1 ? HOW_LISTS : r >> 25 & HOW_PATCHES));
+
+	at = put(at, how, 1);
+	if (how & HOW_ERROR)
+		at = put(at, number(s), 1);
+	for (unsigned int i = how & HOW_PATCHES; i; i--)
+		at = put_patch(at, false, s);
+	if (how & HOW_LISTS)
+		at = put(at, counts, 1);
+	if (how & HOW_LISTS && counts & 1)
+		at = put(at, number(s), 2);
+	if (how & HOW_LISTS && counts & 2)
+		at = put(at, number(s), 2);
+	if (how & HOW_LISTS && counts & 4)
+		at = put(at, number(s), 4);
+	if (how & HOW_LISTS && counts & 8)
+		at = put_patch(at, true, s);
+	if (how & HOW_LENGTH)
+		at = put(at, number(s), 2);
+	return (size_t)(at - start);
+}
+
+/* In front of one of the first answers; what libFuzzer thinks of alone is wrong from the first one on. */
+size_t LLVMFuzzerCustomMutator(uint8_t *data, size_t size, size_t max, unsigned int seed)
+{
+	uint64_t s = fuzz_seed(seed);
+	uint8_t made[64];
+	size_t at, n;
+
+	if (fuzz_random(&s) % 4 == 0)
+		return LLVMFuzzerMutate(data, size, max);
+	n = make_answer(made, &s);
+	if (size < HEAD || size + n > max)
+		return LLVMFuzzerMutate(data, size, max);
+	/* Another seed, and all goes another way. */
+	if (fuzz_random(&s) % 4 == 0)
+		(void)put(data + HEAD - 2, fuzz_random(&s), 2);
+	at = HEAD + fuzz_random(&s) % MIN(size - HEAD + 1, (size_t)64);
+	memmove(data + at + n, data + at, size - at);
+	memcpy(data + at, made, n);
+	return size + n;
 }

@@ -5,8 +5,8 @@
 usage: tests/fuzz/record.py FILE [DIRECTORY]
 
 The logs are those of build/fuzz when no DIRECTORY is given. A fuzzer of which there is no log keeps the row that the
-page has. One whose run failed, or was shorter than half an hour, or that has neither log nor row, is named above the
-table and isn't in it."""
+page has. Above the table is how many ran on the tree that daemon/ has at HEAD, and how many on another one. One whose
+run failed, or was shorter than half an hour, or that has neither log nor row, is named there and isn't in it."""
 
 import csv
 import os
@@ -73,22 +73,27 @@ def told(page):
     return {row[0].strip("`"): row for row in rows}
 
 
+def tree_now():
+    """Of daemon/, as scripts/fuzz says it."""
+    done = subprocess.run(["git", "rev-parse", "--short=16", "HEAD:daemon"], stdout=subprocess.PIPE,
+                          stderr=subprocess.DEVNULL, text=True, cwd=TOP, check=False)
+    return done.stdout.strip() or "nobody knows which"
+
+
 def main(argv):
     if not 1 <= len(argv) <= 2 or argv[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     logs = Path(argv[1]) if len(argv) > 1 else TOP / "build/fuzz"
     names = sorted(f.stem.removeprefix("fuzz-") for f in HERE.glob("fuzz-*.c"))
-    before = told(Path(argv[0]))
+    before, tree = told(Path(argv[0])), tree_now()
     runs = {name: run_of(name, logs / f"{name}.log") for name in names}
     runs = {name: before.get(name, r) if r == "not run" else r for name, r in runs.items()}
     rows = [r for r in runs.values() if isinstance(r, list)]
     inputs = sum(int(r[1].replace(",", "")) for r in rows)
-    tree = subprocess.run(["git", "rev-parse", "--short=16", "HEAD:daemon"], cwd=TOP, stdout=subprocess.PIPE, text=True,
-                          check=False).stdout.strip()
     now = sum(r[-1] == tree for r in rows)
-    verdict = [f"**{len(rows)} of {len(names)} fuzzers ran for half an hour each without a finding, over {inputs:,} inputs**: "
-               f"{now} on the tree that this page came with ({tree or 'unknown'}), {len(rows) - now} on earlier ones."]
+    verdict = [f"**{now} of {len(names)} fuzzers ran for half an hour each on this tree ({tree}) without a finding, and "
+               f"{len(rows) - now} did on another one; over {inputs:,} inputs in all.**"]
     verdict += [f"**Not so**: ``{name}`` ({r})." for name, r in runs.items() if not isinstance(r, list)]
     head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree"]
     table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18", ""]

@@ -17,6 +17,8 @@
 #include "worker/reader.h"
 
 #define LONG_NS (10 * 1000000000ull)
+#define SOON_NS 50000ull
+#define MANY 100000 /* more than a socket holds */
 #define PLAIN 'x' /* all of an answer, but for its head */
 
 /* Answers one request. */
@@ -70,10 +72,31 @@ static void test_texts_end(void **state)
 	assert_int_equal(strnlen(reply.verdict.why, sizeof(reply.verdict.why)), sizeof(reply.verdict.why) - 1);
 }
 
+/* Whoever answers ahead, and never reads, fills the socket; somebody may stand still meanwhile. */
+static void test_reader_that_never_reads(void **state)
+{
+	const struct reader_request req = { .magic = READER_MAGIC, .op = READER_PROVE };
+	struct reader rd = READER_NONE;
+	struct reader_reply reply;
+	int fds[2], r = -ETIMEDOUT;
+
+	(void)state;
+	assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, fds), 0);
+	rd.fd = fds[0];
+	(void)alarm(20); /* it hangs */
+	for (int i = 0; i < MANY && r == -ETIMEDOUT; i++)
+		r = reader_ask(&rd, &req, clock_ns() + SOON_NS, &reply);
+	(void)alarm(0);
+	assert_int_equal(r, -EPIPE);
+	reader_close(&rd);
+	(void)close(fds[1]);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_texts_end),
+		cmocka_unit_test(test_reader_that_never_reads),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
