@@ -70,6 +70,8 @@ static int await_undo(struct inject *inj, int why)
 	r = trace_setregs(inj->tid, &regs);
 	if (r == 0)
 		r = trace_cont(inj->tid, 0);
+	if (r < 0)
+		inject_release(inj, NULL, 0);
 	return r < 0 ? r : 1;
 }
 
@@ -201,6 +203,8 @@ int inject_handle_stop(struct inject *inj, int status)
 	}
 	/* One of a thread that is back is the program's own. */
 	if (await_is_fault(inj, sig) && await_is_in_chain(inj)) {
+		/* Of ours, and not for the frame that it is sent to, should we die on the way. */
+		(void)trace_take(inj->tid);
 		if (!inj->undone)
 			return await_undo(inj, -EFAULT);
 		await_put_back(inj);
@@ -219,9 +223,17 @@ static bool await_sleeps(const struct inject *inj)
 	return procfs_read(inj->target->piddir, path, text, sizeof(text)) > 0 && strtol(text, NULL, 10) == SYS_futex;
 }
 
-static bool await_needs_look(const struct inject *inj)
+/* A call of what runs may have another mask for a while, and begins anew after each look: fewer and fewer of them. */
+static bool await_needs_look(struct inject *inj)
 {
-	return (inj->revoke_below && await_sleeps(inj)) || await_seems_back(inj);
+	uint64_t now = clock_ns();
+
+	if (inj->revoke_below && await_sleeps(inj))
+		return true;
+	if (now < inj->look_again_ns || !await_seems_back(inj))
+		return false;
+	inj->look_again_ns = now + (now - inj->commit_ns);
+	return true;
 }
 
 /* On the way to its end: one system call, and it is there; unless it gets no CPU. */

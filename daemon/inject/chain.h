@@ -96,22 +96,21 @@ struct chain_frame {
 	   (1ull << (SIGSYS - 1)) | (1ull << (SIGTRAP - 1)) | (1ull << (CHAIN_SIGSETXID - 1))))
 
 /*
- * Is @mask, of a thread, that of a chain? glibc's handler of CHAIN_SIGSETXID
- * blocks that one while it runs; SIGKILL and SIGSTOP nobody can block.
+ * What says nothing: SIGKILL and SIGSTOP nobody can block; glibc's handler of CHAIN_SIGSETXID blocks that one while it
+ * runs, and its functions take that and SIGCANCEL (32) out of each mask that they set.
  */
+#define CHAIN_ANY (1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (CHAIN_SIGSETXID - 1) | 1ull << (32 - 1))
+
+/* Is @mask, of a thread, that of a chain? */
 static inline bool chain_blocks(uint64_t mask)
 {
-	const uint64_t any = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (CHAIN_SIGSETXID - 1);
-
-	return (mask | any) == (CHAIN_SIGMASK | any);
+	return (mask | CHAIN_ANY) == (CHAIN_SIGMASK | CHAIN_ANY);
 }
 
 /* That, or more for a moment: what a chain has called (a destructor) starts a thread, and glibc blocks everything. */
 static inline bool chain_may_block(uint64_t mask)
 {
-	const uint64_t any = 1ull << (SIGKILL - 1) | 1ull << (SIGSTOP - 1) | 1ull << (CHAIN_SIGSETXID - 1);
-
-	return !(CHAIN_SIGMASK & ~any & ~mask);
+	return !(CHAIN_SIGMASK & ~CHAIN_ANY & ~mask);
 }
 
 /*

@@ -32,7 +32,6 @@ struct inject_target {
 	pid_t pid;
 	int piddir; /* /proc/PID, pins the identity */
 	int mem_fd; /* /proc/PID/mem for reading and writing, pins the memory */
-	uint64_t stack; /* an address that is mapped, 0: none is known; see inject_is_over() */
 	struct arch_xstate_info xstate;
 	/*
 	 * Reads at @addr in another process of ours, which may hang there for good (a mapping of a file that never

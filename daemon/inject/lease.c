@@ -218,7 +218,7 @@ static int lease_stop(struct lease *l, int status)
 	}
 	if (r == -ESRCH) {
 		lease_guard(l, STARVED_NS);
-		inject_release(l->inj, NULL, 0);
+		inject_release(l->inj, NULL, EVENT(status) ? 0 : WSTOPSIG(status));
 	}
 	if (r < 0)
 		l->error = r;

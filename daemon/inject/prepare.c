@@ -37,13 +37,12 @@ static int prepare_check_code(const struct inject *inj, const struct inject_chec
  */
 static bool prepare_is_ours(const struct inject *inj, uint64_t restorer)
 {
-	const uint64_t unblockable = SIGBIT(SIGKILL) | SIGBIT(SIGSTOP);
 	static unsigned char stack[OLD_CHAIN_WINDOW];
 	uint64_t at = (inj->regs.rsp - 64) & ~7ull;
 	const uint64_t deadline_ns = clock_ns() + INJECT_LOOK_NS;
 	size_t have = 0;
 
-	if ((inj->sigmask | unblockable) != (CHAIN_SIGMASK | unblockable))
+	if (!chain_blocks(inj->sigmask))
 		return false;
 	/* The window ends where the stack ends, or beyond: page by page. */
 	while (have < sizeof(stack)) {

@@ -271,7 +271,7 @@ const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs
 		break;
 	case RESTART_NEVER:
 		/* A lease's own wait is to end. */
-		if (inj->chain.syscall_insn && buf->rip == inj->chain.syscall_insn + ARCH_SYSCALL_LEN)
+		if (inj->chain.syscall_insn && buf->rip - inj->chain.syscall_insn < ARCH_SYSCALL_LEN)
 			return NULL;
 		break;
 	default:

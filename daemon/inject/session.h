@@ -16,7 +16,7 @@
 #define STARVED_NS 2000000000ull /* for a thread that only waits for a CPU */
 #define EVENT(status) ((status) >> 16) /* PTRACE_EVENT_*, of a wait status */
 
-/* The stop that trace_interrupt() asks for, and nobody else's. */
+/* The stop that trace_interrupt() asks for; a SIGCONT to the process makes one more (JOBCTL_TRAP_NOTIFY). */
 static inline bool inject_is_our_stop(int status)
 {
 	return EVENT(status) == PTRACE_EVENT_STOP && WSTOPSIG(status) == SIGTRAP;
@@ -38,6 +38,7 @@ struct inject {
 	bool may_resume; /* RESTART_BLOCK: its filters let it make restart_syscall() */
 	long nr; /* of the call it was stopped in: not restart_syscall() where the real one can be told */
 	uint64_t stop_ns, commit_ns, done_ns, release_ns;
+	uint64_t look_again_ns; /* no sooner, only because it seems to be back */
 	uint64_t sigmask;
 	uint64_t room; /* free stack asked for; 0: INJECT_STACK_ROOM */
 	/* A chain that waits for a lock may be taken back while rsp is below this: see inject_demand(). */

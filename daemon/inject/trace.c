@@ -103,6 +103,13 @@ static int trace_wait_once(pid_t tid, int *ret_status)
 	return r < 0 && r != -ECHILD ? r : -ESRCH;
 }
 
+int trace_take(pid_t tid)
+{
+	siginfo_t si;
+
+	return trace_waitid(tid, &si, WSTOPPED);
+}
+
 int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status)
 {
 	sigset_t set;

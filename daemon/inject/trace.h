@@ -39,6 +39,9 @@ int trace_interrupt(pid_t tid) __must_check;
  */
 int trace_wait(pid_t tid, uint64_t deadline_ns, int *ret_status) __must_check;
 
+/* The signal that @tid has stopped for is nobody's from now on, whatever becomes of us. Its stop isn't told again. */
+int trace_take(pid_t tid);
+
 int trace_getregs(pid_t tid, struct user_regs_struct *ret) __must_check;
 int trace_setregs(pid_t tid, const struct user_regs_struct *regs) __must_check;
 /* NT_X86_XSTATE: the whole extended state in its uncompacted form. Length or -errno. */

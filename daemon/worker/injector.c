@@ -394,7 +394,6 @@ static void injector_work(struct injector *in, bool outside)
 		.pid = in->req->pid,
 		.piddir = in->subject.piddir,
 		.mem_fd = in->mem_fd,
-		.stack = in->subject.stat.start_stack,
 		.look = reader_look,
 		.look_ctx = &in->reader,
 	};

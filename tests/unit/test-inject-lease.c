@@ -179,11 +179,43 @@ static void test_target_stopped(void **state)
 	driver_finish(&d);
 }
 
+static int closed_early(struct driver *d)
+{
+	struct lease_request req = driver_request(d, LEASE_DROP_SINGLE);
+	uint32_t word = 1;
+	uint64_t since;
+	struct lease *l;
+
+	req.lease_ns = 1000 * MS;
+	l = driver_held(d, &req);
+	MUST(l);
+	since = clock_ns();
+	lease_close(l);
+	while (word && clock_ns() < since + MANY_NS)
+		MUST(trace_peek(d->target.mem_fd, req.lock_addr, &word, sizeof(word)) == 0);
+	MUST(clock_ns() - since < 500 * MS);
+	return 0;
+}
+
+/* Who is called away from its wait with the lock doesn't go on waiting there, but lets it go. */
+static void test_closed_early(void **state)
+{
+	struct driver d;
+
+	(void)state;
+	begin(&d, "--threads=2");
+	for (unsigned int i = 0; i < 5; i++)
+		driver_apart(&d, closed_early);
+	driver_judge(&d, "closed early");
+	driver_finish(&d);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_vector), cmocka_unit_test(test_singles),	 cmocka_unit_test(test_one_contender),
 		cmocka_unit_test(test_late),   cmocka_unit_test(test_old_chain), cmocka_unit_test(test_target_stopped),
+		cmocka_unit_test(test_closed_early),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
