@@ -3,12 +3,13 @@
 """Real programs at work, trimmed all the while, beside themselves left alone: same results, no crash, no error; and
 what that costs in latency and throughput. One line for each verdict (TAP), and a record for the documentation.
 
-usage: tests/fire/fire.py [--seconds=N] [--seed=N] [--record=FILE] [PROGRAM...]
+usage: tests/fire/fire.py [--seconds=N] [--seed=N] [--only=results|turns] [--record=FILE] [PROGRAM...]
 
 For each program three runs: a control of N seconds; fire, as long, all its processes trimmed once a second; and one of
 2 N seconds in which segments with and without trims at the most that the daemon does by default take turns, so that
-what else the machine does falls on both alike; each with trims is judged by the two beside it. cpython, which is CPython's own test suite, has no such runs: see
-cpython.py. Wants to be root."""
+what else the machine does falls on both alike; each with trims is judged by the two beside it. Only these turns want a
+quiet machine: --only does one half, and record.py joins two of one seed. cpython, which is CPython's own test suite,
+has no such runs: see cpython.py. Wants to be root."""
 
 import argparse
 import json
@@ -45,6 +46,7 @@ def options(argv):
     p = argparse.ArgumentParser()
     p.add_argument("--seconds", type=float, default=record.SECONDS)
     p.add_argument("--seed", type=int, default=int(time.time()))
+    p.add_argument("--only", choices=record.HALVES)
     p.add_argument("--record", type=Path)
     p.add_argument("program", nargs="*", metavar="PROGRAM", help=" ".join(SUBJECTS))
     args = p.parse_args(argv)
@@ -179,26 +181,36 @@ class Fire:
         kinds = {kind for kind, _ in plan}
         return Run(subject, plan, {k: t for k, t in self.trims(subject).items() if k in kinds}).go()
 
-    def program(self, kind):
-        """Its three runs, and what they say; a dict for the record."""
-        seconds, subject = self.args.seconds, kind(self.place, self.args.seed)
-        subject.ready()
+    def under_fire(self, subject, seconds):
         control = self.run(subject, [("control", seconds)])
         fire = self.run(subject, [("fire", seconds)])
+        return [control, fire], {"control": control.of("control"), "fire": fire.of("fire"),
+                                 "fire_tally": fire.tally("fire")}
+
+    def turns(self, subject, seconds):
         turns = max(round(seconds / SEGMENT), 2)
         both = [("control", seconds / turns), ("default", seconds / turns)]
         paced = self.run(subject, turns * both + both[:1])  # each with trims is between two without
-        results = control.results | fire.results | paced.results
+        return [paced], {"turns": turns, "paced_control": paced.of("control"), "paced_default": paced.of("default"),
+                         "paced_halves": [paced.of("control", 0), paced.of("control", 1)],
+                         "paced_tally": paced.tally("default"), "paced_segments": paced.each(), "others": paced.others}
+
+    def program(self, kind):
+        """Its three runs, or those of one half, and what they say; a dict for the record."""
+        seconds, subject = self.args.seconds, kind(self.place, self.args.seed)
+        subject.ready()
+        runs, doc = [], {}
+        for half, work in (("results", self.under_fire), ("turns", self.turns)):
+            if self.args.only in (None, half):
+                more, said = work(subject, seconds)
+                runs += more
+                doc |= said
+        results = set().union(*(r.results for r in runs))
         if len(results) > 1:
             raise Broken(f"{len(results)} different results: {sorted(results)}")
         return {"name": subject.name, "version": subject.version(), "seed": self.args.seed, "seconds": seconds,
-                "job": isinstance(subject, Job), "remedies": subject.remedies, "turns": turns,
-                "control": control.of("control"), "fire": fire.of("fire"), "fire_tally": fire.tally("fire"),
-                "requests": [r.requests or len(r.segments) for r in (control, fire, paced)],
-                "paced_control": paced.of("control"), "paced_default": paced.of("default"),
-                "paced_halves": [paced.of("control", 0), paced.of("control", 1)], "paced_tally": paced.tally("default"),
-                "paced_segments": paced.each(),
-                "others": paced.others}
+                "job": isinstance(subject, Job), "remedies": subject.remedies, "result": sorted(map(str, results)),
+                "requests": [r.requests or len(r.segments) for r in runs], **doc}
 
     def suite(self, kind):
         seconds = self.args.seconds  # of each run; the others have four of them
@@ -215,11 +227,11 @@ class Fire:
             return
         doc.update(wall=time.monotonic() - began, refusal=kind.refusal)
         self.results.append(doc)
-        tally, wrong = doc["fire_tally"], record.wrong(doc)
+        tally, wrong = doc.get("fire_tally") or doc["paced_tally"], record.wrong(doc)
         self.told(not wrong, f"{name}: same results, no crash, no error; {tally['acts']} acts, "
                   f"{tally['outcomes']}, {tally['bytes'] >> 20} MiB, longest stop {tally['stop_us']} us{wrong}",
                   "\n".join(f"{count} x {reason}" for reason, count in tally["reasons"].items()))
-        if "modules" in doc:
+        if "paced_tally" not in doc:
             return
         for v in record.verdicts(doc):
             self.told(v.good or v.noise, f"{name}: {v.what} {v.ratio:.3f} of the control's{v.range()}", skip=v.noise)

@@ -3,7 +3,8 @@
 
 usage: tests/fire/record.py FILE build/check/fire-SEED.json...
 
-Of a program that is in several of them the last counts; what went wrong in an earlier one is told all the same."""
+Of a program that is in several of them the last counts; what went wrong in an earlier one is told all the same. Two halves
+(fire.py --only) make one whole."""
 
 import json
 import os
@@ -23,6 +24,7 @@ import judge  # noqa: E402
 import trimmer  # noqa: E402
 
 LATENCY_MAX, THROUGHPUT_MIN = 1.1, .97
+HALVES = {"results": "fire_tally", "turns": "paced_tally"}  # and what only they bring
 OTHERS_MAX = .1  # when others use more of all processors a difference says nothing
 SECONDS = 120  # of each run, when the whole is meant
 # ActionsPerMinute=6 is the daemon's default for all processes together; CooldownSec=10min lets it act on one process
@@ -225,12 +227,14 @@ def faults(doc):
 def wrong(doc):
     """Why it hasn't passed, or "". No act may be a fault of ours, and something must have been carried out; where the
     allocator is refused by design nothing may be, and for that reason alone."""
-    tally, refusal = doc["fire_tally"], doc["refusal"]
+    tally, refusal = doc.get("fire_tally"), doc["refusal"]
     bad = [d["module"] for d in doc.get("modules", ()) if d["wrong"]]
     if bad:
         return f"; {len(bad)} of its modules did otherwise than alone: {' '.join(bad)}"
     if faults(doc):
         return f"; {faults(doc)}, which is a fault of ours"
+    if not tally:
+        return ""  # of its turns alone nothing more can be said
     if not refusal:
         return "" if done(tally) else "; not one act was carried out"
     refused = [r for r in tally["reasons"] if r.startswith(f"refused: {refusal}")]
@@ -380,16 +384,36 @@ def trouble(doc):
     return wrong(doc).lstrip("; ") or (state if "exceeded" in state else "")
 
 
+def half(doc):
+    """Which one, of a program of which only one half was run; else None."""
+    has = [name for name, brings in HALVES.items() if brings in doc]
+    return has[0] if len(has) == 1 and "modules" not in doc else None
+
+
+def joined(one, other):
+    """Two halves; or why they make no whole."""
+    differ = [what for what in ("version", "result") if one.get(what) != other.get(what)]
+    if differ:
+        return {**other, "failed": f"its halves have different {' and '.join(differ)}"}
+    return {**one, **other, "requests": one["requests"] + other["requests"], "wall": one["wall"] + other["wall"],
+            "seconds": min(one["seconds"], other["seconds"])}
+
+
 def gather(docs):
     """(the last of each program, what went wrong with it before that: [(name, seed, why)])"""
     by, before = {}, []
     for doc in docs:
         for r in doc["results"]:
             name = r["name"].replace(" ", "-")
-            if name in by and trouble(by[name]):
-                before.append((name, by[name]["seed"], trouble(by[name])))
+            last = by.get(name, {})
+            if last and trouble(last):
+                before.append((name, last["seed"], trouble(last)))
+            elif half(last) and half(r) and half(last) != half(r):
+                r = joined(last, r)
             by[name] = r
-    return by, before
+    alone = {name: {**r, "failed": r.get("failed", f"only its {half(r)} were looked at")} for name, r in by.items()
+             if half(r)}
+    return {**by, **alone}, before
 
 
 def write(path, paths, wanted=()):

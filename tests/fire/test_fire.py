@@ -302,6 +302,20 @@ def test_a_good_run_does_not_hide_a_bad_one_before(tmp_path, bad, why):
     assert "earlier run" not in page and ("**Failed" in page or "**Not passed" in page or "**Beyond a limit" in page)
 
 
+def test_two_halves_make_a_whole(tmp_path):
+    whole = told("a") | {"result": ["x"], "wall": 1}
+    turns = {k: v for k, v in whole.items() if k not in ("control", "fire", "fire_tally")} | {"requests": [5]}
+    results = {k: v for k, v in whole.items() if not k.startswith("paced") and k not in ("turns", "others")}
+    page, _ = page_of(tmp_path, old(1, turns), old(1, results | {"requests": [2, 3]}))
+    assert "**1 programs, 1 acts under fire" in page and "10 answers" in page and "0 of 0" not in page
+    assert "**Failed" not in page and "1 of 1 kept both limits" in page
+    for half, doc in (("turns", turns), ("results", results)):
+        page, _ = page_of(tmp_path, old(1, doc))
+        assert f"**Failed, and not in the tables**: a (only its {half} were looked at)" in page
+    page, _ = page_of(tmp_path, old(1, turns), old(1, results | {"result": ["y"]}))
+    assert "its halves have different result" in page
+
+
 class Ends:
     """Instead of a run of a module of CPython's suite: the next of those given."""
 
