@@ -213,8 +213,9 @@ static void test_closed_early(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_vector), cmocka_unit_test(test_singles),	 cmocka_unit_test(test_one_contender),
-		cmocka_unit_test(test_late),   cmocka_unit_test(test_old_chain), cmocka_unit_test(test_target_stopped),
+		cmocka_unit_test(test_vector),	      cmocka_unit_test(test_singles),
+		cmocka_unit_test(test_one_contender), cmocka_unit_test(test_late),
+		cmocka_unit_test(test_old_chain),     cmocka_unit_test(test_target_stopped),
 		cmocka_unit_test(test_closed_early),
 	};
 
