@@ -208,6 +208,8 @@ def trim(verdict, v, whole, own):
         v.finish()
         return
     let_go(v.pid)
+    if t.outcome == "refused":
+        whole.seen()
     if own == SPINS:
         assert v.alive() and t.outcome != "failed", f"{t}: {v.obituary()}"
     elif v.alive() and "damaged" not in own:
