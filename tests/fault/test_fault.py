@@ -137,7 +137,8 @@ def test_sweep_called_back(start, when, tmp_path, capsys):
         except AssertionError as e:
             raise AssertionError(f"{when}:{k} {done[-3:]}, {t}: {e}") from None
     tell(capsys, f"called back, {when}", killed, len(steps), [])
-    assert {"setregs", "wait", "cont", "detach"} <= set(killed) and sum(killed.values()) > len(steps) * 0.75, killed
+    # The last step of the first run isn't reached by each of the others.
+    assert {"setregs", "wait", "cont"} <= set(killed) and sum(killed.values()) > len(steps) * 0.75, killed
     v.finish()
 
 

@@ -66,8 +66,11 @@ def test_it_collects(busy, python, mode):
     old = mode == "nogc" and minor(v.pid) == (3, 8)
     before = anonymous(v.pid)
     for n in (1, 2):
-        t = collect(v.pid)
-        v.unharmed()
+        for _ in range(5):  # a busy machine may look at the wrong moments for as long as it has
+            t = collect(v.pid)
+            v.unharmed()
+            if t.outcome != "refused" or "no safe point" not in t.reason:
+                break
         if old:
             assert t.outcome == "refused" and "gc.collect() was not found" in t.reason, t
             return
@@ -155,10 +158,14 @@ def test_several_at_once(busy, python):
 @pytest.mark.parametrize("python", PYTHONS)
 def test_full(busy, python):
     """It has 32 calls of its own waiting: there is no room, and that is said."""
-    v = busy(python, "full")
-    judge.wait_for("its queue to be full", 10, lambda: v.say()["progress"].get("filled"))
-    t = collect(v.pid, "--timeout=3s")
-    v.unharmed()
+    for _ in range(5):
+        v = busy(python, "full")
+        judge.wait_for("its queue to be full", 10, lambda v=v: v.say()["progress"].get("filled"))
+        t = collect(v.pid, "--timeout=3s")
+        v.unharmed()
+        # On a busy machine it may be done with them by then.
+        if not t.acted:
+            break
     # the stack of a callback of ctypes can't be followed everywhere
     assert t.outcome == "refused" and re.search("is full|no safe point", t.reason), t
     judge.wait_for("it to be done with them", 60, lambda: v.say()["progress"].get("enough"))
