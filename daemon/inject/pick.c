@@ -184,6 +184,12 @@ static bool pick_reads_several(const struct pick *p, long nr, uint64_t fd)
 	       partial_read(p->target, fd);
 }
 
+/* It waits for a lock of the library's own. */
+static bool pick_is_libcs(const struct pick *p, long nr, const uint64_t args[RESTART_ARGS])
+{
+	return nr == SYS_futex && args[0] >= p->search->data_lo && args[0] < p->search->data_hi;
+}
+
 static int pick_look(struct pick *p, pid_t tid)
 {
 	struct candidate c = { .tid = tid };
@@ -198,7 +204,7 @@ static int pick_look(struct pick *p, pid_t tid)
 		return r == -ETIME || r == -EPIPE ? r : 0;
 	if (c.rank ? !c.sp || !c.pc || pick_is_vetoed(p, &c) : pick_is_kernels(p, tid))
 		return 0;
-	if (c.nr == SYS_futex && args[0] >= p->search->data_lo && args[0] < p->search->data_hi)
+	if (pick_is_libcs(p, c.nr, args))
 		return 0;
 	if (c.rank && tid != p->target->pid && p->nseen++ < p->nskip)
 		return 0;
@@ -264,10 +270,31 @@ static int pick_prove_or_veto(struct pick *p, const struct candidate *c, const s
 	return r;
 }
 
+/*
+ * It was at work, and went into a call before our stop came: it stands as one that slept there and was woken by us. One
+ * that calls often is never met elsewhere where the kernel's request takes longer to reach its processor than it is
+ * between two calls. A call that is through, or has done a part, is no call to stand in.
+ */
+static bool pick_enters(const struct pick *p, const struct inject *inj, const struct inject_stop *stop,
+			struct candidate *c)
+{
+	const uint64_t *r = stop->regs.r;
+	const uint64_t args[RESTART_ARGS] = { r[CPU_RDI], r[CPU_RSI], r[CPU_RDX], r[CPU_R10], r[CPU_R8], r[CPU_R9] };
+
+	if (p->search->which != INJECT_ANY || stop->nr < 0 || inj->restart == RESTART_FOREIGN)
+		return false;
+	if (pick_is_libcs(p, stop->nr, args))
+		return false;
+	c->nr = stop->nr;
+	c->rank = restart_rank(stop->nr, args);
+	return c->rank;
+}
+
 /* 0: found, stopped. -EAGAIN: not this one, not now. */
 static int pick_try(struct pick *p, const struct candidate *c)
 {
 	_cleanup_inject_ struct inject *inj = NULL;
+	struct candidate now = *c;
 	struct inject_stop stop;
 	/* Its own time to stop, also at the end of the search: a late stop is not a stuck thread. */
 	uint64_t deadline = clock_ns() + PICK_STOP_NS;
@@ -292,15 +319,15 @@ static int pick_try(struct pick *p, const struct candidate *c)
 	if (c->rank &&
 	    (!stop.in_syscall || stop.nr != c->nr || stop.regs.r[CPU_RSP] != c->sp || stop.regs.r[CPU_RIP] != c->pc))
 		r = -EAGAIN; /* woke up meanwhile */
-	else if (!c->rank && stop.in_syscall)
-		r = -EAGAIN; /* fell asleep meanwhile: judge it from outside next time */
+	else if (!c->rank && stop.in_syscall && !pick_enters(p, inj, &stop, &now))
+		r = -EAGAIN; /* judge it from outside next time */
 	else
 		r = pick_prove_or_veto(p, c, &stop.regs);
 	if (r == 0) {
 		p->found.tid = c->tid;
 		p->found.asleep = c->rank != 0;
-		p->found.restarts = c->rank == RESTART_RANK_ANEW;
-		p->found.where = c->rank ? restart_name(c->nr) : "user code";
+		p->found.restarts = now.rank == RESTART_RANK_ANEW;
+		p->found.where = now.rank ? restart_name(now.nr) : "user code";
 		p->found.inj = TAKE_PTR(inj);
 		return 0;
 	}

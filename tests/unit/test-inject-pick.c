@@ -14,6 +14,8 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -302,6 +304,79 @@ static void test_a_parent_comes_last(void **state)
 	assert_true(picks_the_leader(true));
 }
 
+extern const char after_nap[] __attribute__((visibility("hidden")));
+
+#define NAP_NS 30000
+
+/* Half of its time it sleeps, and half of it is at work. One nap that isn't as it was asked for ends it. */
+__attribute__((noreturn)) static void nap_for_ever(void)
+{
+	const struct timespec nap = { .tv_nsec = NAP_NS };
+	long r;
+
+	do {
+		const uint64_t end = clock_ns() + NAP_NS;
+
+		while (clock_ns() < end)
+			;
+		__asm__ volatile("syscall\n.globl after_nap\n.hidden after_nap\nafter_nap:"
+				 : "=a"(r)
+				 : "a"(SYS_nanosleep), "D"(&nap), "S"(0)
+				 : "rcx", "r11", "memory");
+	} while (!r);
+	_exit(1);
+}
+
+static int prove_nap(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	return regs->r[CPU_RIP] == (uintptr_t)after_nap ? prove_all(ctx, regs, ret) : -EAGAIN;
+}
+
+/* Is it ever met in its call that was at work a moment before? */
+static bool is_met_entering(const struct inject_target *target, enum inject_which which, uint64_t ns)
+{
+	const struct inject_prover prover = { .prepare = prepare_all, .prove = prove_nap };
+	const struct inject_search search = { .which = which, .deadline_ns = clock_ns() + ns };
+	bool met = false;
+
+	while (!met && clock_ns() < search.deadline_ns) {
+		struct inject_found found = { .inj = NULL };
+
+		if (inject_pick(target, &prover, &search, &found) < 0)
+			break;
+		assert_true(found.restarts == !strcmp(found.where, "nanosleep"));
+		met = found.restarts && !found.asleep;
+		inject_close(found.inj);
+	}
+	return met;
+}
+
+/* A call that hasn't begun when we stop it is as good as one that sleeps; but not for who wants one at work. */
+static void test_going_to_sleep(void **state)
+{
+	const pid_t pid = fork();
+	struct inject_target target = { .pid = pid, .mem_fd = -1 };
+	_cleanup_close_ int dir = -1;
+	char path[64];
+
+	(void)state;
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		/* Nobody else would end it. */
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		nap_for_ever();
+	}
+	assert_int_equal(trace_init(), 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	dir = target.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	assert_true(is_met_entering(&target, INJECT_ANY, SOON_NS));
+	assert_false(is_met_entering(&target, INJECT_RUNNING, SEARCH_NS));
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	(void)waitpid(pid, NULL, 0);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
@@ -310,6 +385,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed, setup, teardown),
 		cmocka_unit_test_setup_teardown(test_killed, setup_slow, teardown),
 		cmocka_unit_test(test_a_parent_comes_last),
+		cmocka_unit_test(test_going_to_sleep),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
