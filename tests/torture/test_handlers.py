@@ -22,6 +22,9 @@ from test_torture import LONG, PATIENCE, SEED
 SECONDS = float(os.environ.get("RECLAIM_HANDLERS_SECONDS", 10 if LONG else 0.3))
 MS = 10**7  # until it would wake up by itself, or its timeout ends
 BURST = 24
+# Of that many EINTR one may be missing, and one more. A call that the kernel runs again after a stop begins a moment after
+# that has been decided, and a signal of that moment is handled before it; test_a_stop_alone: whoever stops it.
+RARE = 1000
 KINDS = [signal.SIGUSR2, signal.SIGRTMIN + 3]  # before and after our notifier, when several are pending
 LIBC = ctypes.CDLL(None, use_errno=True)
 
@@ -117,13 +120,14 @@ def test_each_once(start, name, restart, capsys):
         finally:
             hammerer.join()
         # Of a call that has been left to end by itself nobody puts back the interruption: safety.rst.
-        assert storm.lost <= docs[0]["timeout"] + docs[0]["failed"], docs
-        storm.lost = 0
+        rare = 1 + v.get("eintr") // RARE
+        assert storm.lost <= docs[0]["timeout"] + docs[0]["failed"] + rare, (storm.lost, docs)
+        lost, storm.lost = storm.lost, 0
         if docs[0]["calls"]:
             break  # a busy machine may need more time to begin
     doc, eintr = docs[0], v.get("eintr")
     with capsys.disabled():
-        print(f"\n  {name}{', SA_RESTART' if restart else ''}: {storm.sent} signals ({storm.bursts} bursts), {eintr} EINTR, "
+        print(f"\n  {name}{', SA_RESTART' if restart else ''}: {storm.sent} signals ({storm.bursts} bursts), {eintr} EINTR, {lost} not, "
               f"{doc['calls']} injections, {doc['timeout']} left to end by themselves, seed {SEED}")
     v.unharmed(before, quiet=False)
     assert v.get("handler_runs") == storm.sent and doc["calls"]
@@ -132,3 +136,20 @@ def test_each_once(start, name, restart, capsys):
         v.set("stop", 1)
         os.kill(v.pid, signal.SIGUSR2)
         assert v.proc.wait(PATIENCE) == 0, v.obituary()
+
+
+@pytest.mark.skipif(not LONG, reason="a minute for two EINTR that don't come: RECLAIM_TORTURE=long")
+def test_a_stop_alone(start, capsys):
+    """Somebody stops it and lets it go as it was, no more: that many are missing without us."""
+    v = start("sleepers", "--case=read_pipe", f"--ms={MS}", "--storm")
+    storm = Storm(v, True, SEED)
+    judge.wait_for("it to sleep", PATIENCE, lambda: storm.sleeps(1))
+    knocker = subprocess.Popen([judge.VICTIMS / "disturb", "knock", str(v.pid)], stdout=subprocess.PIPE, text=True)
+    end = threading.Timer(60, knocker.terminate)
+    end.start()
+    storm.blow(end)
+    stops, _ = knocker.communicate(timeout=PATIENCE)
+    with capsys.disabled():
+        print(f"\n  stopped {stops.strip()} times by another: {storm.sent} signals, {v.get('eintr')} EINTR, {storm.lost} not")
+    assert knocker.returncode == 0 and v.get("handler_runs") == storm.sent
+    assert storm.lost <= 1 + v.get("eintr") // RARE

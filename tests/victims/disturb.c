@@ -7,6 +7,7 @@
  *   disturb brk TID     attach, and keep it stopped where it asks for memory or gives it back: in malloc
  *                       or free, with the lock of the first arena in its hands
  *   disturb touch PID   stop it and let it go, nothing more
+ *   disturb knock PID   the same again and again, busy between, until somebody ends this; tells how often
  *   disturb blind PID   call malloc_trim(0) in it as a simple debugger script would: wherever it
  *                       stands, on its own stack without a look at the red zone, and only the
  *                       general registers saved
@@ -103,6 +104,52 @@ static int with_eintr(pid_t pid)
 	return ptrace(PTRACE_SETREGS, pid, NULL, &regs) || ptrace(PTRACE_DETACH, pid, NULL, NULL) ? 3 : 0;
 }
 
+static volatile sig_atomic_t enough;
+
+static void on_term(int sig)
+{
+	(void)sig;
+	enough = 1;
+}
+
+static void busy_us(uint64_t us)
+{
+	const uint64_t end = now_us() + us;
+
+	while (now_us() < end)
+		;
+}
+
+/* Changes nothing: what comes of it is the kernel's own doing. */
+static int knock(pid_t pid)
+{
+	const struct sigaction term = { .sa_handler = on_term, .sa_flags = SA_RESTART };
+	unsigned long stops = 0;
+
+	if (sigaction(SIGTERM, &term, NULL))
+		die("sigaction");
+	for (; !enough; stops++) {
+		int st = 0;
+
+		if (ptrace(PTRACE_SEIZE, pid, NULL, NULL) || ptrace(PTRACE_INTERRUPT, pid, NULL, NULL))
+			die("PTRACE_SEIZE");
+		for (;;) {
+			if (waitpid(pid, &st, __WALL) != pid || !WIFSTOPPED(st))
+				die("waitpid");
+			if (st >> 16)
+				break;
+			if (ptrace(PTRACE_CONT, pid, NULL, WSTOPSIG(st)))
+				die("PTRACE_CONT");
+		}
+		busy_us(30);
+		if (ptrace(PTRACE_DETACH, pid, NULL, NULL))
+			die("PTRACE_DETACH");
+		busy_us(200);
+	}
+	printf("%lu\n", stops);
+	return 0;
+}
+
 static void stay(void)
 {
 	puts("ok");
@@ -149,6 +196,8 @@ int main(int argc, char **argv)
 		stop(pid);
 		return ptrace(PTRACE_DETACH, pid, NULL, NULL) ? 3 : 0;
 	}
+	if (!strcmp(argv[1], "knock"))
+		return knock(pid);
 	if (!strcmp(argv[1], "blind"))
 		return blind(pid, argv[2]);
 	if (!strcmp(argv[1], "deaf"))
