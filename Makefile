@@ -268,7 +268,7 @@ fire: setup-check setup-fire ## redis, PostgreSQL, gcc, CPython's tests, ... tri
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
 
-fault-matrix: setup-check ## every call of the worker fails in every way in turn (an hour); build/check/fault-matrix.log
+fault-matrix: setup-check ## every call of the worker fails in every way in turn (an hour): Documentation/fault-matrix.rst
 	@scripts/check fault-matrix
 
 coverage: setup-check ## which lines of inject, inspect, remedy and policy the tests run (half an hour); build/check/coverage.md
@@ -435,7 +435,7 @@ $(unit_tests): $O/tests/%: $O/tests/unit/%.o $(if $(unit_helpers),$O/unit-helper
 # The fuzzer's main() comes from clang's runtime.
 $(fuzzers): $O/%: $O/tests/fuzz/%.o $(if $(unit_helpers),$O/unit-helpers.a) $(call room_libs,$(rooms))
 	$(call say,LINK)
-	$(Q)$(CC) $(all_cflags) $(all_ldflags) -fsanitize=fuzzer -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
+	$(Q)$(CC) $(all_cflags) $(all_ldflags) -fsanitize=fuzzer -Wl,-Map=$@.map -o $@ $^ $(ctl_libs) $(worker_libs) -lcmocka -lpthread \
 		$(call ldlibs_of,tests/fuzz/$*.c)
 
 # In a coverage build a fuzzer is given its corpus, spoiled, by our own main().

@@ -21,6 +21,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve
 import cpython_record  # noqa: E402
 import figures  # noqa: E402
 import judge  # noqa: E402
+import tree  # noqa: E402
 import trimmer  # noqa: E402
 
 LATENCY_MAX, THROUGHPUT_MIN = 1.1, .97
@@ -251,9 +252,8 @@ def about(args):
     """Of a run that begins: what it runs, and where. Asked later the tree may be another one."""
     return {"seed": args.seed, "seconds": args.seconds, "began": time.time(),
             "version": (judge.told_by(judge.CTL, "--version").split() or ["unknown"])[-1],
-            "tree": judge.told_by("git", "rev-parse", "--short=16", "HEAD:daemon") or "unknown",
-            "changed": bool(judge.told_by("git", "status", "--porcelain", "daemon", "tests/fire")),
-            "kernel": platform.release(), "machine": platform.machine(), "libc": platform.libc_ver()[1],
+            "tree": tree.name("tests/fire"), "kernel": platform.release(), "machine": platform.machine(),
+            "libc": platform.libc_ver()[1],
             "processors": os.cpu_count(), "memory": os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")}
 
 
@@ -334,7 +334,7 @@ def where(docs):
         a = {k: "unknown" for k in ("version", "tree", "kernel", "machine", "libc", "processors")} | doc["about"]
         memory = f"{a['memory'] / 2**30:.0f} GiB" if "memory" in a else "unknown"
         rows.append([a["seed"], time.strftime("%Y-%m-%d %H:%M", time.gmtime(a["ended"])), f"{a['seconds']:g}",
-                     f"{a['version']}, {a['tree']}{', changed' if a.get('changed') else ''}",
+                     f"{a['version']}, {a['tree']}",
                      f"{a['kernel'].partition('-')[0]}, {a['machine']}", a["libc"], f"{a['processors']}, {memory}",
                      f"{a['load'][0]:.1f}", " ".join(r["name"].replace(" ", "-") for r in doc["results"])])
     return table(["seed", "ended, UTC", "seconds", "reclaim, tree", "Linux", "glibc", "processors, memory", "load",

@@ -5,21 +5,29 @@
 usage: tests/fuzz/record.py FILE [DIRECTORY]
 
 The logs are those of build/fuzz when no DIRECTORY is given. A fuzzer of which there is no log keeps the row that the
-page has. Above the table is how many ran on the tree that daemon/ has at HEAD, and how many on another one. One whose
-run failed, or was shorter than half an hour, or that has neither log nor row, is named there and isn't in it."""
+page has. Above the table is how many ran on the code that they are built of at HEAD, which the linker's map in
+build/fuzz and the compiler's dependencies tell (make fuzzers), and how many on other code. One whose run failed, or was
+shorter than half an hour, or that has neither log nor row, is named there and isn't in it."""
 
+import calendar
 import csv
 import os
 import platform
 import re
-import subprocess
 import sys
 import time
 from pathlib import Path
 
 HERE = Path(__file__).resolve().parent
 TOP = HERE.parent.parent
+sys.path.insert(0, str(TOP / "tests"))
+import judge  # noqa: E402
+import tree  # noqa: E402
+
+BUILT = TOP / "build/fuzz"
+WHEN = "%Y-%m-%d %H:%M"
 SECONDS = 1800  # of a whole run
+COLUMNS = 9  # that a run itself tells of
 
 PAGE = """.. SPDX-License-Identifier: GPL-2.0-or-later
 
@@ -36,7 +44,8 @@ a finding too. testing.rst says what each of them reads, and what they have foun
 
 *Seconds* are of wall time, *of a processor* how much of one that was: what it shares the machine with takes the rest.
 *Edges* and *features* are libFuzzer's: branches that were taken, and how often, in our code and the fuzzer's own;
-*inputs kept* those that reach one which no other does. *Tree* is git's, of ``daemon/``.
+*inputs kept* those that reach one which no other does. *Tree* is git's, of ``daemon/``. *Code*: whether a single one
+of the sources that this fuzzer is built of now, its own among them, is another one than it was in that run.
 
 {table}
 
@@ -61,7 +70,7 @@ def run_of(name, log):
         return f"{done[1]} s only"
     user, kernel = last(r"^processor: ([\d.]+) ([\d.]+)$", text)
     reached = last(r"^#\d+\s+DONE\s+cov: (\d+) ft: (\d+) corp: (\d+)", text)
-    ended = time.strftime("%Y-%m-%d %H:%M", time.gmtime(int(last(r"^ended: (\d+)$", text))))
+    ended = time.strftime(WHEN, time.gmtime(int(last(r"^ended: (\d+)$", text))))
     return [f"``{name}``", f"{int(done[0]):,}", done[1], f"{float(user) + float(kernel):,.0f}",
             *(f"{int(n):,}" for n in reached), ended, last(r"^tree: (.*)$", text)]
 
@@ -70,14 +79,34 @@ def told(page):
     """{name: row} of what @page says already."""
     lines = page.read_text(encoding="utf-8").splitlines() if page.exists() else []
     rows = csv.reader((line.strip() for line in lines if line.startswith('   "``')), skipinitialspace=True)
-    return {row[0].strip("`"): row for row in rows}
+    return {row[0].strip("`"): row[:COLUMNS] for row in rows}
 
 
-def tree_now():
-    """Of daemon/, as scripts/fuzz says it."""
-    done = subprocess.run(["git", "rev-parse", "--short=16", "HEAD:daemon"], stdout=subprocess.PIPE,
-                          stderr=subprocess.DEVNULL, text=True, cwd=TOP, check=False)
-    return done.stdout.strip() or "nobody knows which"
+def built_of(name):
+    """The sources of it, as the linker's map and the compiler's lists have them. None: it isn't built."""
+    linked = BUILT / f"fuzz-{name}.map"
+    if not linked.exists():
+        return None
+    objects = {BUILT / f"tests/fuzz/fuzz-{name}.o"}
+    for archive, member in re.findall(r"^build/fuzz/([\w-]+)\.a\(([\w.-]+\.o)\)", linked.read_text(encoding="utf-8"), re.M):
+        room = BUILT / ("tests/unit" if archive == "unit-helpers" else f"daemon/{archive}")
+        objects.update(room.rglob(member))
+    words = {word for o in objects for word in o.with_suffix(".d").read_text(encoding="utf-8").split()}
+    return {word for word in words if word.startswith(("daemon/", "include/", "tests/")) and not word.endswith(":")}
+
+
+def same_code(row):
+    """Are they what they were in the run that @row tells of? What can't be told is not."""
+    name, ended, at = row[0].strip("`"), row[-2], row[-1]
+    sources = built_of(name)
+    if not sources or not re.fullmatch("[0-9a-f]{16}", at) or "changed" in tree.name(*sources):
+        return False
+    elsewhere = {s for s in sources if not s.startswith("daemon/")} | {f"tests/fuzz/corpus/{name}", f"tests/fuzz/seeds/{name}"}
+    when = judge.told_by("git", "log", "-1", "--format=%ct", "--", *sorted(elsewhere))
+    if not when or int(when) > calendar.timegm(time.strptime(ended, WHEN)):
+        return False
+    return judge.told_by("git", "cat-file", "-t", at) == "tree" and not judge.told_by(
+        "git", "diff", "--name-only", at, "HEAD:daemon", "--", *sorted(s[7:] for s in sources if s.startswith("daemon/")))
 
 
 def main(argv):
@@ -86,17 +115,18 @@ def main(argv):
         return 2
     logs = Path(argv[1]) if len(argv) > 1 else TOP / "build/fuzz"
     names = sorted(f.stem.removeprefix("fuzz-") for f in HERE.glob("fuzz-*.c"))
-    before, tree = told(Path(argv[0])), tree_now()
+    before = told(Path(argv[0]))
     runs = {name: run_of(name, logs / f"{name}.log") for name in names}
     runs = {name: before.get(name, r) if r == "not run" else r for name, r in runs.items()}
     rows = [r for r in runs.values() if isinstance(r, list)]
     inputs = sum(int(r[1].replace(",", "")) for r in rows)
-    now = sum(r[-1] == tree for r in rows)
-    verdict = [f"**{now} of {len(names)} fuzzers ran for half an hour each on this tree ({tree}) without a finding, and "
-               f"{len(rows) - now} did on another one; over {inputs:,} inputs in all.**"]
+    rows = [[*r, "as it is" if same_code(r) else "changed since"] for r in rows]
+    now = sum(r[-1] == "as it is" for r in rows)
+    verdict = [f"**{now} of {len(names)} fuzzers ran for half an hour each, without a finding, on the code that they are "
+               f"built of (tree {tree.name()}), and {len(rows) - now} on what it was before; over {inputs:,} inputs in all.**"]
     verdict += [f"**Not so**: ``{name}`` ({r})." for name, r in runs.items() if not isinstance(r, list)]
-    head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree"]
-    table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18", ""]
+    head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree", "code"]
+    table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18 13", ""]
     table += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]]
     Path(argv[0]).write_text(PAGE.format(
         verdict="\n".join(verdict), table="\n".join(table), kernel=platform.release().partition("-")[0],
