@@ -273,7 +273,7 @@ static int pick_prove_or_veto(struct pick *p, const struct candidate *c, const s
 /*
  * It was at work, and went into a call before our stop came: it stands as one that slept there and was woken by us. One
  * that calls often is never met elsewhere where the kernel's request takes longer to reach its processor than it is
- * between two calls. A call that is through, or has done a part, is no call to stand in.
+ * between two calls. What was judged from outside for a sleeper is judged here.
  */
 static bool pick_enters(const struct pick *p, const struct inject *inj, const struct inject_stop *stop,
 			struct candidate *c)
@@ -283,7 +283,7 @@ static bool pick_enters(const struct pick *p, const struct inject *inj, const st
 
 	if (p->search->which != INJECT_ANY || stop->nr < 0 || inj->restart == RESTART_FOREIGN)
 		return false;
-	if (pick_is_libcs(p, stop->nr, args))
+	if (pick_is_libcs(p, stop->nr, args) || pick_reads_several(p, stop->nr, args[0]))
 		return false;
 	c->nr = stop->nr;
 	c->rank = restart_rank(stop->nr, args);

@@ -5,7 +5,8 @@
  * First choice: a thread asleep in a known system call, chosen from outside
  * (/proc/PID/task/TID/syscall) before anything is stopped. When all are busy:
  * running threads are sampled (stop, look, let go) until one is found outside
- * everything unsafe, within the budget. Whoever calls proves the stack.
+ * everything unsafe, or right in a known system call of which nothing is done
+ * yet, within the budget. Whoever calls proves the stack.
  */
 #ifndef RECLAIM_INJECT_PICK_H
 #define RECLAIM_INJECT_PICK_H
@@ -49,9 +50,9 @@ struct inject_found {
 	struct inject *inj; /* stopped at a safe point; the caller closes */
 	struct inject_stack stack;
 	pid_t tid;
-	bool asleep;
+	bool asleep; /* seen so from outside; not one that was at work and has entered its call since */
 	bool restarts; /* in a call whose relative timeout begins anew after a chain */
-	const char *where; /* name of the call it sleeps in, or "user code" */
+	const char *where; /* name of the call it stands in, or "user code" */
 	uint64_t looks; /* stops that were needed, this one included */
 	struct inject_stops stops; /* the earlier ones */
 	const char *why; /* when not found: what the injector itself objected to last, or NULL */

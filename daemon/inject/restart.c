@@ -191,16 +191,22 @@ enum restart_class restart_classify(const struct user_regs_struct *regs)
 	}
 }
 
-long restart_original(const uint8_t code[ARCH_SYSCALL_CODE])
+bool restart_has_block(long nr)
 {
-	/* Those that set a restart block: fs/select.c, kernel/time/hrtimer.c, kernel/futex/waitwake.c. */
+	/* fs/select.c, kernel/time/hrtimer.c, kernel/futex/waitwake.c */
 	static const long blocks[] = { SYS_poll, SYS_nanosleep, SYS_clock_nanosleep, SYS_futex };
-	long nr = arch_syscall_loaded(code);
 
 	for (size_t i = 0; i < ARRAY_SIZE(blocks); i++)
 		if (blocks[i] == nr)
-			return nr;
-	return -ENOENT;
+			return true;
+	return false;
+}
+
+long restart_original(const uint8_t code[ARCH_SYSCALL_CODE])
+{
+	const long nr = arch_syscall_loaded(code);
+
+	return restart_has_block(nr) ? nr : -ENOENT;
 }
 
 unsigned int restart_rank(long nr, const uint64_t args[RESTART_ARGS])

@@ -32,6 +32,9 @@ enum restart_class {
 
 enum restart_class restart_classify(const struct user_regs_struct *regs);
 
+/* Is @nr, of a 64-bit call, one of those that the kernel keeps a restart block for? */
+bool restart_has_block(long nr);
+
 /*
  * A thread that was stopped in poll(), nanosleep(), clock_nanosleep() or a
  * timed futex() goes on in restart_syscall(), and stays there until the call

@@ -173,6 +173,9 @@ static void session_classify(struct inject *inj)
 		return;
 	if (inj->nr == SYS_restart_syscall)
 		inj->nr = inject_original_call(inj->target, inj->regs.rip, clock_ns() + INJECT_LOOK_NS);
+	/* By int 0x80 other numbers are meant: 0 is restart_syscall() there, which nothing can resume after a chain. */
+	if (inj->nr >= 0 && !restart_has_block(inj->nr))
+		inj->nr = -ENOENT;
 	inj->may_resume = inject_may_resume(inj);
 }
 

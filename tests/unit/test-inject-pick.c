@@ -9,13 +9,13 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <linux/futex.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
-#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -305,14 +305,22 @@ static void test_a_parent_comes_last(void **state)
 	assert_true(picks_the_leader(true));
 }
 
+/* futex(@word, @op, 0, @timeout), and where it comes back. */
+long nap(const uint32_t *word, long op, long value, const struct timespec *timeout)
+	__attribute__((visibility("hidden")));
 extern const char after_nap[] __attribute__((visibility("hidden")));
+__asm__(".pushsection .text\n"
+	".globl nap, after_nap\n.hidden nap, after_nap\n.type nap, @function\n"
+	"nap: mov %rcx, %r10\nmov $202, %eax\nsyscall\nafter_nap: ret\n"
+	".size nap, .-nap\n.popsection");
 
 #define NAP_NS 30000
+static uint32_t nap_word;
 
-/* Half of its time it sleeps, and half of it is at work. One nap that isn't as it was asked for ends it. */
-__attribute__((noreturn)) static void nap_for_ever(void)
+/* Half of its time it sleeps, and half of it is at work. A nap that isn't as it was asked for ends it. */
+static void nap_for_ever(void)
 {
-	const struct timespec nap = { .tv_nsec = NAP_NS };
+	const struct timespec timeout = { .tv_nsec = NAP_NS };
 	long r;
 
 	do {
@@ -320,11 +328,8 @@ __attribute__((noreturn)) static void nap_for_ever(void)
 
 		while (clock_ns() < end)
 			;
-		__asm__ volatile("syscall\n.globl after_nap\n.hidden after_nap\nafter_nap:"
-				 : "=a"(r)
-				 : "a"(SYS_nanosleep), "D"(&nap), "S"(0)
-				 : "rcx", "r11", "memory");
-	} while (!r);
+		r = nap(&nap_word, FUTEX_WAIT_PRIVATE, 0, &timeout);
+	} while (r == -ETIMEDOUT);
 	_exit(1);
 }
 
@@ -334,27 +339,33 @@ static int prove_nap(void *ctx, const struct cpu_regs *regs, struct inject_stack
 }
 
 /* Is it ever met in its call that was at work a moment before? */
-static bool is_met_entering(const struct inject_target *target, enum inject_which which, uint64_t ns)
+static bool is_met_entering(const struct inject_target *target, struct inject_search search, uint64_t within_ns)
 {
 	const struct inject_prover prover = { .prepare = prepare_all, .prove = prove_nap };
-	const struct inject_search search = { .which = which, .deadline_ns = clock_ns() + ns };
 	bool met = false;
 
+	search.deadline_ns = clock_ns() + within_ns;
 	while (!met && clock_ns() < search.deadline_ns) {
 		struct inject_found found = { .inj = NULL };
 
 		if (inject_pick(target, &prover, &search, &found) < 0)
 			break;
-		assert_true(found.restarts == !strcmp(found.where, "nanosleep"));
+		assert_true(found.restarts == !strcmp(found.where, "futex"));
 		met = found.restarts && !found.asleep;
 		inject_close(found.inj);
 	}
 	return met;
 }
 
-/* A call that hasn't begun when we stop it is as good as one that sleeps; but not for who wants one at work. */
+/*
+ * A call that has not begun when we stop it is as good as one that sleeps; but not for who wants one at work, nor when
+ * it is one that is not touched in its sleep.
+ */
 static void test_going_to_sleep(void **state)
 {
+	const uint64_t word = (uintptr_t)&nap_word;
+	const struct inject_search any = { .which = INJECT_ANY }, running = { .which = INJECT_RUNNING },
+				   lock = { .data_lo = word, .data_hi = word + 1 };
 	struct inject_target target = { .mem_fd = -1 };
 	_cleanup_close_ int dir = -1;
 	char path[64];
@@ -376,8 +387,73 @@ static void test_going_to_sleep(void **state)
 	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
 	dir = target.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_true(dir >= 0);
-	assert_true(is_met_entering(&target, INJECT_ANY, SOON_NS));
-	assert_false(is_met_entering(&target, INJECT_RUNNING, SEARCH_NS));
+	assert_true(is_met_entering(&target, any, SOON_NS));
+	assert_false(is_met_entering(&target, running, SEARCH_NS));
+	assert_false(is_met_entering(&target, lock, SEARCH_NS));
+	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
+	assert_int_equal(kill(pid, SIGKILL), 0);
+	(void)waitpid(pid, NULL, 0);
+}
+
+#define I386_NANOSLEEP 162
+
+/* It sleeps as 32-bit programs do, in one nap after the other. */
+static void nap_by_int80(void)
+{
+	int *ts = mmap(NULL, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS | MAP_32BIT, -1, 0);
+	long r;
+
+	if (ts == MAP_FAILED)
+		_exit(1);
+	ts[1] = 20000000;
+	do {
+		__asm__ volatile("int $0x80"
+				 : "=a"(r)
+				 : "a"(I386_NANOSLEEP), "b"(ts), "c"(0)
+				 : "memory", "r8", "r9", "r10", "r11");
+	} while ((int)r == 0);
+	_exit(2);
+}
+
+/* What is told of a call by its number is of 64-bit calls: of another one nothing is, also when it is stopped again. */
+static void test_by_int80(void **state)
+{
+	struct inject_target target = { .mem_fd = -1 };
+	_cleanup_close_ int dir = -1;
+	char path[64];
+	unsigned int calls = 0;
+	pid_t pid;
+
+	(void)state;
+	if (under_valgrind())
+		skip();
+	pid = target.pid = fork();
+	assert_true(pid >= 0);
+	if (pid == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		nap_by_int80();
+	}
+	assert_int_equal(trace_init(), 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
+	dir = target.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(dir >= 0);
+	(void)usleep(10000);
+	for (int i = 0; i < 200; i++) {
+		struct inject *inj = NULL;
+		struct inject_stop stop;
+
+		if (inject_open(&target, pid, clock_ns() + SOON_NS, &inj) < 0) {
+			print_message("this kernel has no 32-bit calls\n");
+			skip();
+		}
+		inject_where(inj, &stop);
+		assert_true(stop.nr < 0);
+		calls += stop.in_syscall;
+		inject_close(inj);
+		(void)usleep(i % 7 * 100);
+	}
+	assert_true(calls >= 100);
+	/* Not one of its naps came back too early. */
 	assert_int_equal(waitpid(pid, NULL, WNOHANG), 0);
 	assert_int_equal(kill(pid, SIGKILL), 0);
 	(void)waitpid(pid, NULL, 0);
@@ -392,6 +468,7 @@ int main(void)
 		cmocka_unit_test_setup_teardown(test_killed, setup_slow, teardown),
 		cmocka_unit_test(test_a_parent_comes_last),
 		cmocka_unit_test(test_going_to_sleep),
+		cmocka_unit_test(test_by_int80),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
