@@ -406,13 +406,14 @@ static void nap_by_int80(void)
 	if (ts == MAP_FAILED)
 		_exit(1);
 	ts[1] = 20000000;
-	do {
+	for (;;) {
 		__asm__ volatile("int $0x80"
 				 : "=a"(r)
 				 : "a"(I386_NANOSLEEP), "b"(ts), "c"(0)
 				 : "memory", "r8", "r9", "r10", "r11");
-	} while ((int)r == 0);
-	_exit(2);
+		if ((int)r)
+			_exit(2);
+	}
 }
 
 /* What is told of a call by its number is of 64-bit calls: of another one nothing is, also when it is stopped again. */
