@@ -67,24 +67,47 @@ static void prove(struct elf_memory *m, const struct cpu_regs *regs)
 	MUST(maps_find(&m->t.maps, regs->r[CPU_RSP])->flags & MAP_F_WRITE);
 }
 
-static void walk(struct elf_memory *m, const struct cpu_regs *regs)
+static int walk_once(struct elf_memory *m, const struct cpu_regs *regs, unsigned int end, struct walk *w)
 {
-	struct walk w = { .m = m };
-	unsigned int all;
-	int r;
-
+	*w = (struct walk){ .m = m, .end = end };
 	m->t.mem.reads_left = 1000;
 	m->t.mem.bytes_left = 1ull << 22;
 	remote_forget(&m->t.mem);
-	r = unwind(&m->t.mods, &m->t.mem, regs, on_frame, &w);
+	return unwind(&m->t.mods, &m->t.mem, regs, on_frame, w);
+}
+
+/*
+ * As a reader that has just begun. libdw keeps what it has found for as long as the file is open: where functions
+ * overlap, or two expressions begin at the same byte, it is told by what was asked before which of them is found.
+ */
+static void begin_anew(struct elf_memory *m)
+{
+	for (size_t i = 0; i < m->t.mods.n; i++) {
+		object_close(&m->mods[i].object);
+		m->mods[i].state = MODULE_CLOSED;
+		m->mods[i].verified = false;
+	}
+}
+
+static void walk(struct elf_memory *m, const struct cpu_regs *regs)
+{
+	struct walk w;
+	unsigned int all;
+	int r = walk_once(m, regs, 0, &w);
+
 	MUST(is_result(r));
 	MUST(r != 0 || w.last.root);
 	MUST(r == 0 || !w.frames || !w.last.root);
 	all = w.frames;
 	/* Whoever asks for less is told the same. */
-	w = (struct walk){ .m = m, .end = all };
-	if (all)
-		MUST(unwind(&m->t.mods, &m->t.mem, regs, on_frame, &w) == 1 && w.frames == all);
+	if (all && (walk_once(m, regs, all, &w) != 1 || w.frames != all)) {
+		begin_anew(m);
+		r = walk_once(m, regs, 0, &w);
+		MUST(is_result(r));
+		all = w.frames;
+		begin_anew(m);
+		MUST(!all || (walk_once(m, regs, all, &w) == 1 && w.frames == all));
+	}
 	prove(m, regs);
 }
 
