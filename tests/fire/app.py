@@ -2,12 +2,14 @@
 """What gunicorn serves: pages that follow from their number, made with many objects that live for different times."""
 
 import hashlib
+import itertools
 import json
+import threading
 
 KEPT = 50
 PERIOD = 200
 
-_kept, _count = {}, 0
+_kept, _numbers, _lock = {}, itertools.count(1), threading.Lock()
 
 
 def answer(n):
@@ -22,17 +24,19 @@ def answer(n):
 
 
 def churn(n):
-    """Keeps some, lets go of most: what has been compared before it goes."""
-    global _count
-    _count += 1
-    _kept[_count] = (n, [f"{_count}:{i}" for i in range(2000)])
-    if _count % PERIOD == 0:
-        for key in [k for k in _kept if k % KEPT]:
-            _, texts = _kept.pop(key)
-            if any(text != f"{key}:{i}" for i, text in enumerate(texts)):
-                raise ValueError(f"what was kept for {key} has changed")
-    if len(_kept) > 2 * PERIOD:
-        del _kept[min(_kept)]
+    """Keeps some, lets go of most: what has been compared before it goes. Two threads do so at once."""
+    number = next(_numbers)
+    made = (n, [f"{number}:{i}" for i in range(2000)])
+    with _lock:
+        _kept[number] = made
+        gone = [(k, _kept.pop(k)) for k in [k for k in _kept if k % KEPT]] if number % PERIOD == 0 else []
+        if len(_kept) > 2 * PERIOD:
+            gone.append(min(_kept.items()))
+            del _kept[gone[-1][0]]
+    for key, (_, texts) in gone:
+        other = next((text for i, text in enumerate(texts) if text != f"{key}:{i}"), None)
+        if other is not None or len(texts) != 2000:
+            raise ValueError(f"what was kept for {key} has changed: {len(texts)}, {other!r}")
 
 
 def app(environ, start_response):
