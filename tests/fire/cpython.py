@@ -3,7 +3,9 @@
 ten times a second: each single test must end as it does when left alone.
 
 A module is a process of its own, run by the suite's own runner. Where a test ends differently the module is run again
-without us; what comes to that other end there too does so by itself, and nothing else is forgiven."""
+without us; what comes to that other end there too does so by itself. If none does, it is run without us once more with a
+thread of its own that collects: gc.collect() beside a collection in another thread returns at once, and destructors run
+in that one. Nothing else is forgiven."""
 
 import os
 import random
@@ -33,6 +35,15 @@ LIMIT = 900  # seconds; none needs a third of it
 # A thread asleep beside the one that works: without one, a busy Python's global lock can't be had.
 DRIVER = ("import _thread, time; _thread.start_new_thread(time.sleep, (10**6,)); "
           "from test import libregrtest; libregrtest.main()")
+COLLECTING = """import _thread, gc, time
+def collect(collect=gc.collect, sleep=time.sleep):
+    while True:
+        sleep(.1)
+        collect()
+_thread.start_new_thread(collect, ())
+from test import libregrtest
+libregrtest.main()
+"""
 LARGE = "test_asyncio"
 LEFT_OUT = {"test_gdb": "gdb itself wants to trace the process, and only one can"}
 
@@ -40,8 +51,8 @@ LEFT_OUT = {"test_gdb": "gdb itself wants to trace the process, and only one can
 class Run:
     """One module in a process of its own."""
 
-    def __init__(self, module, place, user):
-        self.module, self.dir, self.user, self.proc = module, place / module, user, None
+    def __init__(self, module, place, user, driver=DRIVER):
+        self.module, self.dir, self.user, self.driver, self.proc = module, place / module, user, driver, None
 
     def go(self, trim=None, enough=LIMIT):
         """@enough: seconds after which it is let be."""
@@ -68,7 +79,7 @@ class Run:
                "PYTHONHASHSEED": "1"}
         with open(self.dir / "log", "wb") as log:
             self.proc = subprocess.Popen(
-                [judge.PYTHON, "-X", "faulthandler", "-c", DRIVER, f"--tempdir={self.dir}",
+                [judge.PYTHON, "-X", "faulthandler", "-c", self.driver, f"--tempdir={self.dir}",
                  f"--junit-xml={self.dir}/results", self.module],
                 cwd=self.dir, env=env, start_new_session=True, stdin=subprocess.DEVNULL, stdout=log, stderr=log,
                 **as_user)
@@ -122,7 +133,8 @@ class Module:
 
     def __init__(self, name, place, user=None, acts=ACTS, runs=RUNS):
         self.name, self.place, self.user = name, place, user
-        self.tally, self.wrong, self.own, self.runs = trimmer.Tally(), [], {}, 0
+        self.tally, self.wrong, self.runs = trimmer.Tally(), [], 0
+        self.own, self.collected = {}, {}  # tests that end otherwise without us: alone, beside a thread that collects
         self.seconds = 0
         self.controls = [Run(name, place, user).go()]
         want = self.controls[0]
@@ -152,25 +164,28 @@ class Module:
         for outcome in set(self.tally.outcomes) - trimmer.OUTCOMES:
             self.wrong.append(f"{self.tally.outcomes[outcome]} acts {outcome}: {dict(self.tally.reasons)}")
         self.wrong += self.tally.broken
-        other = self.unexplained(run)
-        for _ in range(RERUNS):
-            if not other:
-                break
-            self.controls.append(Run(self.name, self.place, self.user).go())
-            other = self.unexplained(run)
+        other = self.unexplained(run, self.controls, self.own)
+        for driver, found in ((DRIVER, self.own), (COLLECTING, self.collected)):
+            controls = self.controls if driver is DRIVER else []
+            for _ in range(RERUNS):
+                if not other:
+                    break
+                controls.append(Run(self.name, self.place, self.user, driver).go())
+                other = self.unexplained(run, controls, found, other)
         if other:
             self.wrong.append(f"{len(other)} end differently, which they never do in {len(self.controls)} runs "
-                              f"without us: {dict(list(other.items())[:5])}: {run.text[-2000:]}")
+                              f"without us, nor in {RERUNS} beside a thread that collects: "
+                              f"{dict(list(other.items())[:5])}: {run.text[-2000:]}")
 
-    def unexplained(self, run):
-        """What has ended as it has in no control."""
-        got, wants = run.ends(), [c.ends() for c in self.controls]
+    def unexplained(self, run, controls, found, among=None):
+        """What has ended as it has in none of @controls, of those @among; what has goes to @found."""
+        want, got, wants = self.controls[0].ends(), run.ends(), [c.ends() for c in controls]
         out = {}
-        for test, (want, end) in differences(wants[0], got).items():
-            if any(w.get(test) == end for w in wants):
-                self.own[test] = f"{want}, {end}"
+        for test in differences(want, got) if among is None else among:
+            if any(w.get(test) == got.get(test) for w in wants):
+                found[test] = f"{want.get(test)}, {got.get(test)}"
             else:
-                out[test] = (want, end)
+                out[test] = (want.get(test), got.get(test))
         return out
 
     def doc(self):
@@ -181,7 +196,7 @@ class Module:
                 "ok": len(self.tests()) - ends["skipped"] - bad, "status": first.status, "fire_seconds": self.seconds,
                 "runs": self.runs, "controls": len(self.controls), "done": self.done(), "tally": self.tally.doc(),
                 "why": "" if self.ran() else (why[1] or why[2]) if why else first.text[-200:].strip(),
-                "own": self.own, "wrong": self.wrong}
+                "own": self.own, "collected": self.collected, "wrong": self.wrong}
 
 
 def modules():

@@ -317,13 +317,15 @@ def test_two_halves_make_a_whole(tmp_path):
 
 
 class Ends:
-    """Instead of a run of a module of CPython's suite: the next of those given."""
+    """Instead of a run of a module of CPython's suite: the next of those given. Beside a thread that collects: of others."""
 
-    def __init__(self, *_):
-        self.seconds, self.text = 0, ""
+    beside = []
+
+    def __init__(self, *args):
+        self.seconds, self.text, self.collecting = 0, "", cpython.COLLECTING in args
 
     def go(self, *_):
-        self.status, self.tests = self.next.pop(0)
+        self.status, self.tests = (self.beside if self.collecting else self.next).pop(0)
         return self
 
     def ends(self):
@@ -351,9 +353,21 @@ OK, BAD, SKIPPED = (0, {"a": "completed", "b": "skipped"}), (2, {"a": "error X",
 def test_only_what_ends_so_without_us_is_forgiven(monkeypatch, tmp_path, runs, good, controls):
     monkeypatch.setattr(cpython, "Run", Ends)
     monkeypatch.setattr(Ends, "next", list(runs), raising=False)
+    monkeypatch.setattr(Ends, "beside", 5 * runs[:1])
     done = cpython.Module("module", tmp_path, acts=1, runs=1)
     assert (not done.wrong, len(done.controls), Ends.next) == (good, controls, [])
     assert not good or bool(done.own) == (controls > 1)
+
+
+@pytest.mark.parametrize("beside, good, left", [([OK, BAD, OK], True, 1), (5 * [OK], False, 0),
+                                                (5 * [(2, {"a": "failure X", "b": "skipped"})], False, 0)])
+def test_what_another_threads_collection_does_is_told(monkeypatch, tmp_path, beside, good, left):
+    monkeypatch.setattr(cpython, "Run", Ends)
+    monkeypatch.setattr(Ends, "next", [OK, BAD, *5 * [OK]], raising=False)
+    monkeypatch.setattr(Ends, "beside", list(beside))
+    done = cpython.Module("module", tmp_path, acts=1, runs=1)
+    assert (not done.wrong, len(Ends.beside), "a" in done.collected) == (good, left, good)
+    assert not done.own and len(done.controls) == 6
 
 
 def test_who_dies_of_it_is_noticed(monkeypatch, tmp_path):
