@@ -32,7 +32,7 @@ import programs  # noqa: E402
 import record  # noqa: E402
 import servers  # noqa: E402
 import trimmer  # noqa: E402
-from subjects import Broken, Job, adopt  # noqa: E402
+from subjects import Broken, Job  # noqa: E402
 
 SUBJECTS = {s.name.replace(" ", "-"): s for s in (
     servers.Redis, servers.RedisGlibc, servers.Memcached, servers.Nginx, servers.Postgres, servers.Gunicorn,
@@ -257,7 +257,6 @@ def main(argv):
         print(f"fire: {judge.CTL} isn't built", file=sys.stderr)
         return 1
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))
-    adopt()
     fire = Fire(args)
     try:
         return fire.run_all()

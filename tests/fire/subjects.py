@@ -2,7 +2,6 @@
 """What is set on fire: a server with clients that check its answers, a program that is asked through pipes, or a job
 that is done again and again and must come to the same each time."""
 
-import ctypes
 import hashlib
 import json
 import os
@@ -20,7 +19,6 @@ import trimmer
 
 HERE = Path(__file__).resolve().parent
 NOBODY = pwd.getpwnam("nobody")
-PR_SET_CHILD_SUBREAPER = 36  # include/uapi/linux/prctl.h
 END = 120  # seconds for a program to be ready, to end, or for a client to look at everything once more
 
 
@@ -34,23 +32,6 @@ def kill_all(pids):
             os.kill(pid, signal.SIGKILL)
         except ProcessLookupError:
             pass
-
-
-def adopt():
-    """What a command leaves behind when it ends becomes our child: what that has used isn't somebody else's."""
-    if ctypes.CDLL(None, use_errno=True).prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0):
-        raise OSError(ctypes.get_errno(), "PR_SET_CHILD_SUBREAPER")
-
-
-def bury(session):
-    """Waits for those that the command of that session has left behind."""
-    until = time.monotonic() + END
-    while left := [pid for pid, of in trimmer.parents().items() if of == (os.getpid(), session)]:
-        if time.monotonic() > until:
-            raise Broken(f"left running: {left}")
-        for pid in left:
-            os.waitpid(pid, os.WNOHANG)
-        time.sleep(.01)
 
 
 def output(*argv, **more):
@@ -238,18 +219,18 @@ class Job:
         """Runs a command to its end; its output."""
         path = self.dir / "errors"
         with open(path, "wb") as errors:
-            proc = subprocess.Popen([*map(str, argv)], stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=errors,
-                                    start_new_session=True, cwd=self.dir, **more)
+            proc = subprocess.Popen([HERE / "orphans.py", *map(str, argv)], stdin=subprocess.DEVNULL,
+                                    stdout=subprocess.PIPE, stderr=errors, cwd=self.dir, **more)
             self.procs = [proc]
             out, _ = proc.communicate(timeout=1800)
-        bury(proc.pid)
         if proc.returncode:
             raise Broken(f"{argv[0]} ended with {proc.returncode}: "
                          f"{path.read_text(encoding='utf-8', errors='replace')[-500:]}")
         return out
 
     def pids(self):
-        return [pid for p in self.procs if p.poll() is None for pid in trimmer.family(p.pid)]
+        """All but orphans.py itself."""
+        return [pid for p in self.procs if p.poll() is None for pid in trimmer.family(p.pid) if pid != p.pid]
 
     def once(self, trim):
         """(duration in ns, result)"""
