@@ -9,6 +9,7 @@ Says "ready" when all is filled in, asks from then on until SIGTERM, looks once 
 prints a line of JSON: requests, what was wrong. PROTOCOL is a class of asking.py."""
 
 import argparse
+import ctypes
 import gc
 import json
 import signal
@@ -22,6 +23,7 @@ sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import asking  # noqa: E402
 
 WRONG_MAX = 20
+PR_SET_PDEATHSIG = 1  # include/uapi/linux/prctl.h
 
 
 class Client:
@@ -62,6 +64,8 @@ def main(argv):
     p.add_argument("--seed", type=int, required=True)
     p.add_argument("--samples", type=Path, required=True)
     client = Client(p.parse_args(argv))
+    # Nobody would end it, and it would keep what it asks busy.
+    ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     try:
         client.run()
     except (asking.Wrong, OSError, ValueError) as e:

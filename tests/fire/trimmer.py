@@ -122,8 +122,9 @@ class Trimmer(threading.Thread):
                 if left is None or left > 0:
                     self.wake.wait(left)
                     continue
-                # Late by less than a period: the next one is in time again. What was missed isn't made up for.
-                self.since, self.due = time.monotonic(), max(self.every + left, 0)
+                # A little late: the next one is in time again. What was missed isn't made up for; and where a look at
+                # all processes takes longer than a period, others must come to the lock all the same.
+                self.since, self.due = time.monotonic(), max(self.every + left, self.every / 2)
                 self.round()
 
     def round(self):
