@@ -399,21 +399,32 @@ def joined(one, other):
             "seconds": min(one["seconds"], other["seconds"])}
 
 
+def beside(parts, doc):
+    """What of @parts, a program's earlier ones, counts on beside @doc: the other half, if that is one, or has failed in one."""
+    if "failed" not in doc and not half(doc):
+        return []
+    return [d for d in parts if half(d) and half(d) != half(doc)]
+
+
+def whole(parts):
+    """One of a program's parts that count."""
+    failed = [d for d in parts if "failed" in d]
+    if failed or len(parts) == 1:
+        doc = (failed or parts)[-1]
+        return {**doc, "failed": f"only its {half(doc)} were looked at"} if half(doc) else doc
+    return joined(*parts)
+
+
 def gather(docs):
     """(the last of each program, what went wrong with it before that: [(name, seed, why)])"""
     by, before = {}, []
     for doc in docs:
         for r in doc["results"]:
             name = r["name"].replace(" ", "-")
-            last = by.get(name, {})
-            if last and trouble(last):
-                before.append((name, last["seed"], trouble(last)))
-            elif half(last) and half(r) and half(last) != half(r):
-                r = joined(last, r)
-            by[name] = r
-    alone = {name: {**r, "failed": r.get("failed", f"only its {half(r)} were looked at")} for name, r in by.items()
-             if half(r)}
-    return {**by, **alone}, before
+            parts = by.get(name, [])
+            by[name] = [*beside(parts, r), r]
+            before += [(name, d["seed"], trouble(d)) for d in parts if d not in by[name] and trouble(d)]
+    return {name: whole(parts) for name, parts in by.items()}, before
 
 
 def write(path, paths, wanted=()):

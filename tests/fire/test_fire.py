@@ -314,6 +314,13 @@ def test_two_halves_make_a_whole(tmp_path):
         assert f"**Failed, and not in the tables**: a (only its {half} were looked at)" in page
     page, _ = page_of(tmp_path, old(1, turns), old(1, results | {"result": ["y"]}))
     assert "its halves have different result" in page
+    failed = {"name": "a", "seed": 1, "failed": "it died"}
+    page, _ = page_of(tmp_path, old(1, turns), old(1, failed))
+    assert "**Failed, and not in the tables**: a (it died)" in page
+    page, _ = page_of(tmp_path, old(1, turns), old(1, failed), old(1, results))
+    assert "1 of 1 kept both limits" in page and "run again since**: a (seed 1: it died)" in page
+    page, _ = page_of(tmp_path, old(1, results), old(1, turns), old(1, turns))
+    assert "1 of 1 kept both limits" in page and "earlier run" not in page
 
 
 class Ends:
