@@ -110,7 +110,8 @@ int function{i}(int n, const int *p)
 """)
 
     def do(self):
-        self.call(["gcc", "-O2", "-g", "-c", "large.c", "-o", "large.o"])
+        # The folder is another one in each run of fire.py, and -g would write it down.
+        self.call(["gcc", "-O2", "-g", f"-ffile-prefix-map={self.dir}=.", "-c", "large.c", "-o", "large.o"])
 
     def result(self):
         return digest((self.dir / "large.o").read_bytes())
