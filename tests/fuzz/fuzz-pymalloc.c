@@ -77,6 +77,9 @@ static void edit(struct fake *f, const struct edit *e)
 		return;
 	}
 	memcpy(p, &v, sizeof(v));
+	/* Who writes to a page that is nowhere has it from then on. */
+	if (!(f->flags[(at - FAKE_BASE) / REMOTE_PAGE] & (REMOTE_PRESENT | REMOTE_SWAPPED)))
+		f->flags[(at - FAKE_BASE) / REMOTE_PAGE] |= REMOTE_PRESENT;
 }
 
 static void look(struct target *t, const struct cpython *py)
