@@ -43,6 +43,13 @@ static uint64_t edit_at(const struct fake *f, uint16_t where)
 	return fake_pool_at(f, n % 2, n / 2 % 8) + 48 + where % 1024 * 8;
 }
 
+static uint8_t *flags_at(void *ctx, uint64_t addr)
+{
+	const struct fake *f = ctx;
+
+	return addr >= FAKE_BASE && addr - FAKE_BASE < f->len ? &f->flags[(addr - FAKE_BASE) / REMOTE_PAGE] : NULL;
+}
+
 static void edit(struct fake *f, const struct edit *e)
 {
 	const uint64_t at = edit_at(f, e->where);
@@ -70,7 +77,7 @@ static void edit(struct fake *f, const struct edit *e)
 		v = old + (uint64_t)(int8_t)e->bits * 0x100000001ull;
 		break;
 	default: /* the page is elsewhere, or gone */
-		f->flags[(at - FAKE_BASE) / REMOTE_PAGE] = e->bits & 7;
+		*flags_at(f, at) = e->bits & 7;
 		/* What is nowhere is zero, as the kernel would make it. */
 		if (!(e->bits & (REMOTE_PRESENT | REMOTE_SWAPPED)))
 			memset(f->bytes + (at - FAKE_BASE) / REMOTE_PAGE * REMOTE_PAGE, 0, REMOTE_PAGE);
@@ -78,8 +85,8 @@ static void edit(struct fake *f, const struct edit *e)
 	}
 	memcpy(p, &v, sizeof(v));
 	/* Who writes to a page that is nowhere has it from then on. */
-	if (!(f->flags[(at - FAKE_BASE) / REMOTE_PAGE] & (REMOTE_PRESENT | REMOTE_SWAPPED)))
-		f->flags[(at - FAKE_BASE) / REMOTE_PAGE] |= REMOTE_PRESENT;
+	if (!(*flags_at(f, at) & REMOTE_SWAPPED))
+		*flags_at(f, at) |= REMOTE_PRESENT;
 }
 
 static void look(struct target *t, const struct cpython *py)
@@ -92,13 +99,6 @@ static void look(struct target *t, const struct cpython *py)
 static void *memory_at(void *ctx, uint64_t addr, size_t len)
 {
 	return fake_at(ctx, addr, len);
-}
-
-static uint8_t *flags_at(void *ctx, uint64_t addr)
-{
-	const struct fake *f = ctx;
-
-	return addr >= FAKE_BASE && addr - FAKE_BASE < f->len ? &f->flags[(addr - FAKE_BASE) / REMOTE_PAGE] : NULL;
 }
 
 static void put(struct fake *f, uint64_t addr, uint64_t v)
