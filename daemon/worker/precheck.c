@@ -3,21 +3,19 @@
 
 #include <errno.h>
 #include <fcntl.h>
-#include <linux/kcmp.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
-#include <sys/syscall.h>
 #include <time.h>
 
 #include "base/parse.h"
 #include "base/procfs.h"
 #include "base/text.h"
+#include "worker/sharer.h"
 
 #define ANCESTORS_MAX 1024
 #define D_STATE_LOOKS 20
 #define D_STATE_PAUSE_NS 10000000
-#define CHILDREN_MAX (1024 * 1024)
 
 int subject_open(const struct worker_request *req, struct subject *ret)
 {
@@ -151,88 +149,22 @@ static bool precheck_state(const struct subject *s, char *why, size_t size)
 	return true;
 }
 
-/* 0: the same. Positive: not. -errno. */
-static int precheck_compare(pid_t a, pid_t b)
-{
-	long r = syscall(SYS_kcmp, a, b, KCMP_VM, 0ul, 0ul);
-
-	return r < 0 ? -errno : (int)r;
-}
-
-/* true: it does, or nobody can tell. */
-static bool precheck_same_memory(const struct subject *s, pid_t other, char *why, size_t size)
-{
-	int r = other <= 0 ? 1 : precheck_compare(s->stat.pid, other);
-
-	/*
-	 * Another user's parent may not be compared with, and is let pass, since who shares the memory of a process
-	 * that we may trace may be traced too, as long as neither changes its user. A filter on ourselves, or a
-	 * kernel without the call, answers about us too.
-	 */
-	if (r > 0 || r == -ESRCH || ((r == -EPERM || r == -EACCES) && precheck_compare(getpid(), getpid()) == 0))
-		return false;
-	if (r < 0)
-		text_format(why, size, "whether it shares its memory can't be told (kcmp: %s)", strerror(-r));
-	else
-		text_format(why, size, "it shares its memory with process %d (vfork?)", other);
-	return true;
-}
-
-static bool precheck_child_shares(const struct subject *s, pid_t tid, char *why, size_t size)
-{
-	_cleanup_free_ char *text = NULL;
-	char path[64], *at;
-	ssize_t n;
-	long pid;
-
-	(void)snprintf(path, sizeof(path), "task/%d/children", tid);
-	n = procfs_read_alloc(s->piddir, path, CHILDREN_MAX, &text);
-	if ((n == -ESRCH || n == -ENOENT) && tid != s->stat.pid) {
-		/* Has that thread ended, or does this kernel not have the file? */
-		(void)snprintf(path, sizeof(path), "task/%d", tid);
-		if (n == -ESRCH || (faccessat(s->piddir, path, F_OK, 0) < 0 && errno == ENOENT))
-			return false;
-	}
-	if (n < 0) {
-		text_format(why, size, "its children can't be listed (%s): one may share its memory",
-			    n == -ENOENT ? "CONFIG_PROC_CHILDREN" : strerror((int)-n));
-		return true;
-	}
-	for (at = text; (pid = strtol(at, &at, 10)) > 0;)
-		if (precheck_same_memory(s, (pid_t)pid, why, size))
-			return true;
-	return false;
-}
-
-/*
- * vfork() and posix_spawn(): for a while two processes share one memory, and
- * what we do in one happens to the other, which may be in the allocator.
- */
+/* What we do in one of two processes that share their memory happens to the other, which may be in the allocator. */
 static bool precheck_shared(const struct subject *s, char *why, size_t size)
 {
-	_cleanup_close_ int fd = openat(s->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
-	_cleanup_closedir_ DIR *dir = fd < 0 ? NULL : fdopendir(fd);
-	const struct dirent *de;
+	pid_t other;
+	int r = sharer_find(s->root, &s->stat, &other);
 
-	if (!dir) {
-		text_format(why, size, "its threads can't be listed");
-		return false;
-	}
-	(void)TAKE_FD(fd);
-	if (precheck_same_memory(s, s->stat.ppid, why, size))
-		return false;
-	while ((errno = 0, de = readdir(dir)) != NULL) {
-		pid_t tid;
-
-		if (parse_pid(de->d_name, &tid) == 0 && precheck_child_shares(s, tid, why, size))
-			return false;
-	}
-	/* Not all of them, and any may be the one. */
-	if (errno) {
-		text_format(why, size, "its threads can't be listed");
-		return false;
-	}
-	return true;
+	if (r == 0)
+		return true;
+	if (r > 0)
+		text_format(why, size, "it shares its memory with process %d (vfork?)", other);
+	else if (other)
+		text_format(why, size, "whether it shares its memory with process %d can't be told (%s)", other,
+			    strerror(-r));
+	else
+		text_format(why, size, "whether it shares its memory can't be told (%s)", strerror(-r));
+	return false;
 }
 
 static bool precheck_kind(const struct subject *s, uint32_t flags, char *why, size_t size)

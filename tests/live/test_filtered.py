@@ -60,11 +60,16 @@ def test_no_access_to_others_memory(start, answer):
 @pytest.mark.parametrize("answer", ["EPERM", "ENOSYS"])
 def test_nobody_tells_who_shares_memory(start, answer):
     """Whether another process runs on the same heap is asked before anything is done; no answer is no permission."""
-    for mode in ("sharedmm", None):
-        v = start("targets", f"--mode={mode}", asleep=True) if mode else start("plain", asleep=True)
+    for mode in ("child", "fork"):
+        v = start("sharers", f"--mode={mode}", asleep=True)
+        before = v.snapshot()
         t = trim_under(v, answer, KCMP)
-        assert (t.rc, t.outcome) == (3, "refused") and "shares its memory" in t.reason, t
+        assert (t.rc, t.outcome) == (3, "refused") and "whether it shares its memory" in t.reason, t
+        v.unharmed(before)
         v.finish()
+    v = start("plain", asleep=True)
+    assert trim_under(v, answer, KCMP).acted  # nobody has stack and heap where it has them
+    v.finish()
 
 
 @pytest.mark.parametrize("answer", ["EPERM", "ENOSYS", "kill"])

@@ -224,13 +224,27 @@ def test_vfork_parent_and_child(start):
     v.finish()
 
 
-def test_memory_shared_with_another_process(start):
-    v = start("targets", "--mode=sharedmm", asleep=True)
-    child = v.get("result")
-    child_before = judge.Snapshot(child)
-    refused_unharmed(v, "shares", "shared")
-    refused(child, "shares", "shared")
-    as_before(child_before, child)
+@pytest.mark.parametrize("mode", ["child", "sibling", "orphan", "headless"])
+def test_memory_shared_with_another_process(start, mode):
+    """What one does happens to the other, whoever its parent is, and though its first thread has ended."""
+    v = start("sharers", f"--mode={mode}", asleep=True)
+    other = v.get("result")
+    other_before = None if mode == "headless" else judge.Snapshot(other)
+    assert f"process {other} " in refused_unharmed(v, "shares its memory").reason
+    for how in (["--remedy=purge"], ["--remedy=cold", "--idle=100ms"]):
+        refused_unharmed(v, "shares its memory", options=("--timeout=2s", *how))
+    refused(other, *(("zombie",) if mode == "headless" else ("shares its memory",)))
+    if other_before:
+        as_before(other_before, other)
+    v.finish()
+
+
+def test_same_places_of_another_memory(start):
+    """Who has been forked has stack and heap where the first has them, and is no reason to refuse anything."""
+    v = start("sharers", "--mode=fork", asleep=True)
+    before = v.snapshot()
+    assert judge.trim(v.pid).acted
+    v.unharmed(before)
     v.finish()
 
 

@@ -54,28 +54,6 @@ static void mode_vfork(void)
 	waitpid(pid, NULL, 0);
 }
 
-static int sharing_child(void *arg)
-{
-	(void)arg;
-	prctl(PR_SET_PDEATHSIG, SIGKILL);
-	for (;;)
-		syscall(SYS_pause);
-	return 0;
-}
-
-static void mode_sharedmm(void)
-{
-	static char stack[65536] __attribute__((aligned(64)));
-	pid_t pid = clone(sharing_child, stack + sizeof(stack), CLONE_VM | SIGCHLD, NULL);
-
-	if (pid < 0)
-		die("clone");
-	vs->result = pid;
-	simple();
-	kill(pid, SIGKILL);
-	waitpid(pid, NULL, 0);
-}
-
 /* --- seccomp and friends ---------------------------------------------------------------------- */
 
 static void mode_strict(void)
@@ -391,7 +369,6 @@ static const struct {
 	{ "forks", mode_forks },
 	{ "many", mode_many },
 	{ "vfork", mode_vfork },
-	{ "sharedmm", mode_sharedmm },
 	{ "strict", mode_strict },
 	{ "sud", mode_sud },
 	{ "all-caught", mode_all_caught },
