@@ -179,9 +179,32 @@ static void session_classify(struct inject *inj)
 	inj->may_resume = inject_may_resume(inj);
 }
 
+void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret)
+{
+	*ret = inj->regs;
+	if (inj->restart == RESTART_BLOCK && forgotten)
+		ret->orig_rax = (unsigned long long)inj->nr;
+	if (inj->restart == RESTART_NEVER || (inj->restart == RESTART_BLOCK && forgotten))
+		arch_undecide_syscall(ret);
+}
+
+/*
+ * A thread that we only looked at: calls that the kernel never restarts would show the program our visit, and one that
+ * may not be resumed begins anew, as after a chain. Returns the registers with which it goes on: @buf; NULL: as it is.
+ */
+static const struct user_regs_struct *session_leave(const struct inject *inj, struct user_regs_struct *buf)
+{
+	bool anew = inj->restart == RESTART_BLOCK && !inj->may_resume && inj->nr >= 0;
+
+	inject_own_regs(inj, anew, buf);
+	return anew || inj->restart == RESTART_NEVER ? buf : NULL;
+}
+
 int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline_ns, struct inject **ret)
 {
 	_cleanup_inject_ struct inject *inj = calloc(1, sizeof(*inj));
+	const struct user_regs_struct *leave;
+	struct user_regs_struct regs;
 	int r;
 
 	if (!inj)
@@ -210,7 +233,12 @@ int inject_open(const struct inject_target *target, pid_t tid, uint64_t deadline
 		return r;
 	/* Known before anything else can fail, so that letting go is right for whoever this thread turns out to be. */
 	session_classify(inj);
-	r = inject_is_member(target, tid);
+	/* Should we be killed while we look at it, it goes on as if nobody had been here. */
+	leave = session_leave(inj, &regs);
+	if (leave)
+		r = trace_setregs(tid, leave);
+	if (r == 0)
+		r = inject_is_member(target, tid);
 	if (r < 0)
 		return r;
 	*ret = TAKE_PTR(inj);
@@ -235,27 +263,6 @@ uint64_t inject_stopped_ns(const struct inject *inj)
 	uint64_t end = inj->state == INJECT_RELEASED ? inj->release_ns : clock_ns();
 
 	return end > inj->stop_ns ? end - inj->stop_ns : 0;
-}
-
-void inject_own_regs(const struct inject *inj, bool forgotten, struct user_regs_struct *ret)
-{
-	*ret = inj->regs;
-	if (inj->restart == RESTART_BLOCK && forgotten)
-		ret->orig_rax = (unsigned long long)inj->nr;
-	if (inj->restart == RESTART_NEVER || (inj->restart == RESTART_BLOCK && forgotten))
-		arch_undecide_syscall(ret);
-}
-
-/*
- * A thread that we only looked at: calls that the kernel never restarts would show the program our visit, and one that
- * may not be resumed begins anew, as after a chain. Returns the registers with which it goes on: @buf; NULL: as it is.
- */
-static const struct user_regs_struct *session_leave(const struct inject *inj, struct user_regs_struct *buf)
-{
-	bool anew = inj->restart == RESTART_BLOCK && !inj->may_resume && inj->nr >= 0;
-
-	inject_own_regs(inj, anew, buf);
-	return anew || inj->restart == RESTART_NEVER ? buf : NULL;
 }
 
 const struct user_regs_struct *inject_go_on(struct inject *inj, struct user_regs_struct *buf)

@@ -223,13 +223,13 @@ def last_of(log):
 
 
 def stop_showed(log, when):
-    """Did the worker die after it had stopped a thread, and before it had put a frame (or the
-    rewound call) in place? Only then may the program see that it was stopped."""
+    """Did the worker die after it had stopped a thread, and before the thread's call was one that goes on, which is
+    done before anything is asked about it? Only then may the program see that it was stopped."""
     ops = log.read_text(encoding="ascii").split() if log.exists() else []
     done = ops[:-1] if when == "kill" else ops
     last = max((i for i, op in enumerate(done) if op == "seize"), default=len(done))
     done = done[last:]
-    return "interrupt" in done and "setregs" not in done and "detach" not in done
+    return "interrupt" in done and set(done) <= {"seize", "interrupt", "wait", "getregs"}
 
 
 def finish_sleep(v):
