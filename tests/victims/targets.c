@@ -114,6 +114,31 @@ static void mode_all_blocked(void)
 			complain("signal %d is pending", i);
 }
 
+/* What the kernel forces upon somebody who ignores or blocks it makes that the default, and unblocked. */
+static void mode_trap_ignored(void)
+{
+	struct sigaction sa = { .sa_handler = SIG_IGN };
+
+	if (sigaction(SIGTRAP, &sa, NULL))
+		die("sigaction");
+	simple();
+	if (sigaction(SIGTRAP, NULL, &sa) || sa.sa_handler != SIG_IGN)
+		complain("SIGTRAP is no longer ignored");
+}
+
+static void mode_trap_blocked(void)
+{
+	sigset_t s, pending;
+
+	if (sigemptyset(&s) || sigaddset(&s, SIGTRAP) || sigprocmask(SIG_BLOCK, &s, NULL))
+		die("sigprocmask");
+	simple();
+	if (sigprocmask(SIG_BLOCK, NULL, &s) || !sigismember(&s, SIGTRAP))
+		complain("SIGTRAP is no longer blocked");
+	if (sigpending(&pending) || !sigisemptyset(&pending))
+		complain("a signal is pending");
+}
+
 static void sleep_in_handler(int sig)
 {
 	(void)sig;
@@ -174,25 +199,13 @@ static void *lonely(void *arg)
 	exit(vstat_finish());
 }
 
-static void leave_thread(size_t stack)
-{
-	pthread_attr_t a;
-	pthread_t t;
-
-	if (pthread_attr_init(&a) || (stack && pthread_attr_setstacksize(&a, stack)) ||
-	    pthread_create(&t, &a, lonely, NULL))
-		die("pthread_create");
-	pthread_exit(NULL);
-}
-
-static void mode_tinystack(void)
-{
-	leave_thread(PTHREAD_STACK_MIN);
-}
-
 static void mode_zombieleader(void)
 {
-	leave_thread(0);
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, lonely, NULL))
+		die("pthread_create");
+	pthread_exit(NULL);
 }
 
 /* --- no safe point: a handler that interrupted malloc sleeps ---------------------------------- */
@@ -373,9 +386,10 @@ static const struct {
 	{ "sud", mode_sud },
 	{ "all-caught", mode_all_caught },
 	{ "all-blocked", mode_all_blocked },
+	{ "trap-ignored", mode_trap_ignored },
+	{ "trap-blocked", mode_trap_blocked },
 	{ "altstack", mode_altstack },
 	{ "coroutine", mode_coroutine },
-	{ "tinystack", mode_tinystack },
 	{ "zombieleader", mode_zombieleader },
 	{ "inmalloc", mode_inmalloc },
 	{ "execloop", mode_execloop },
