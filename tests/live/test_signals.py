@@ -2,10 +2,13 @@
 """The program's own signals while it is trimmed: those that stop it, and those that it forgets.
 Handlers are in tests/torture/test_handlers.py."""
 
+import collections
 import os
 import random
-import threading
+import re
+import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -20,26 +23,55 @@ def child_events(pid):
     return seen
 
 
+# What a stop makes of a trim: before the look at it, of its thread, in the call
+STOPPED = ("it is stopped (state T): continue it first", "it is stopped by a signal",
+           "it was stopped by a signal meanwhile; malloc_trim ends when it is continued")
+# Of a busy machine: that proves nothing, and does no harm
+LATE = re.compile(r"no safe point in time|.*: the machine is too busy$|malloc_trim had not returned in time")
+
+
+def came_to(t):
+    if t.acted:
+        return "acted"
+    if t.reason in STOPPED:
+        assert t.outcome == ("timeout" if t.reason == STOPPED[2] else "refused"), t
+        return "stopped"
+    assert t.outcome in ("refused", "timeout") and LATE.match(t.reason), t
+    return "late"
+
+
+def stop_and_go(v, pool, wait):
+    """A trim, with a stop that comes after so long and lasts until that is over."""
+    trim = pool.submit(judge.trim, v.pid, "--timeout=300ms")
+    time.sleep(wait)
+    v.proc.send_signal(signal.SIGSTOP)
+    t = trim.result(20)
+    judge.wait_for(f"the stop ({t})", 30, lambda: judge.state(v.pid) == "T")
+    assert child_events(v.pid) == ["stopped"], t
+    v.proc.send_signal(signal.SIGCONT)
+    judge.wait_for(f"it to run again ({t})", 30, lambda: judge.state(v.pid) in "SR")
+    return came_to(t)
+
+
 @pytest.mark.parametrize("name, args", [("plain", []), ("regs", ["--mode=epoll", "--ms=5"])], ids=["sleeper", "epoll"])
 def test_job_control(start, name, args):
     """SIGSTOP and SIGCONT at any moment of a trim: they do what they always do, the parent sees
-    them, and nothing else."""
+    them, and nothing else. Some stops come too late for the trim, and some do not."""
     v = start(name, *args)
-    before, chance = v.snapshot(), random.Random(11)
-    for i in range(40):
-        trimmer = threading.Thread(target=judge.trim, args=(v.pid, "--timeout=300ms"))
-        trimmer.start()
-        time.sleep(chance.random() * 0.012)
-        v.proc.send_signal(19)
-        trimmer.join(20)
-        judge.wait_for(f"the stop ({i})", 30, lambda: judge.state(v.pid) == "T")
-        assert child_events(v.pid) == ["stopped"]
-        v.proc.send_signal(18)
-        judge.wait_for("it to run again", 30, lambda: judge.state(v.pid) in "SR")
-        if name == "regs":
-            v.moves_on()
-        assert child_events(v.pid) == ["continued"]
-        v.unharmed(before, quiet=False)
+    before, chance, seen = v.snapshot(), random.Random(11), collections.Counter()
+    with ThreadPoolExecutor(1) as pool:
+        began = time.monotonic()
+        assert judge.trim(v.pid, "--timeout=5s").acted
+        takes = time.monotonic() - began
+        for i in range(400):
+            if i >= 40 and seen["acted"] >= 5 and seen["stopped"] >= 5:
+                break
+            seen[stop_and_go(v, pool, chance.random() * 2 * takes)] += 1
+            if name == "regs":
+                v.moves_on()
+            assert child_events(v.pid) == ["continued"], i
+            v.unharmed(before, quiet=False)
+    assert seen["acted"] >= 5 and seen["stopped"] >= 5, seen
     # regs may count one EINTR: epoll_wait itself returns it after a real stop and continue
     v.finish()
 
