@@ -297,6 +297,35 @@ def voluntary(pid, tid):
     return int(judge.status(pid, tid)["voluntary_ctxt_switches"])
 
 
+def threads_named(v):
+    return {judge.status(v.pid, t, "Name").split("-")[1]: t for t in judge.tids(v.pid) if t != v.pid}
+
+
+@pytest.mark.parametrize("usable", [False, True], ids=["nobody else", "one that sleeps"])
+def test_workers_of_the_kernel(start, usable):
+    """io_uring's threads look like the program's own. They are left alone, the one that sleeps and the one that runs,
+    also when there is nobody else to be used."""
+    v = start("uring", *(["--usable"] if usable else []), ready=False)
+    judge.wait_for("it to be ready", 30, lambda: v.get("ready") or not v.alive())
+    if v.proc.poll() == 77:
+        pytest.skip("io_uring is not to be had: kernel.io_uring_disabled, or a filter")
+    judge.wait_for("the kernel's threads", 30, lambda: len(judge.tids(v.pid)) == 3)
+    kernels = threads_named(v)
+    v.wait_asleep()
+    judge.wait_for("the worker to sleep", 30, lambda: judge.state(v.pid, kernels["wrk"]) == "S")
+    assert judge.state(v.pid, kernels["sqp"]) == "R"
+    before, moved = v.snapshot(), voluntary(v.pid, kernels["wrk"])
+    t = answered(v, "--timeout=5s")
+    if usable:
+        assert t.acted and t.doc["steps"][0]["detail"].startswith(f"thread {v.pid} in read; "), t
+    else:
+        why = "no safe point in time (0 looks): no thread sleeps in a call that is known to be safe"
+        assert t.rc == 3 and t.reason == why and not t.doc["stopped_us_max"], t
+    v.unharmed(before)
+    assert voluntary(v.pid, kernels["wrk"]) == moved and judge.state(v.pid, kernels["sqp"]) == "R"
+    v.finish()
+
+
 def test_second_allocator_loaded_privately(start, special):
     """glibc's malloc is in use, and another one too: works, and the answer says so."""
     lib = special.library("libjemalloc.so.2", "libjemalloc2")
