@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 
 import judge
+import workerproto as w
 
 LIMIT = int(os.environ.get("RECLAIM_FAULT_LIMIT", 600))
 PAUSE = float(os.environ.get("RECLAIM_FAULT_PAUSE", 0.05))
@@ -124,3 +125,25 @@ def test_executes_while_seized():
     assert took < 1, f"it stood still for {took:.2f} s"
     assert answers[0].rc == 5 and "ran another program" in answers[0].reason, answers[0]
     assert not target.returncode
+
+
+# By which signal the victim changes which of its user ids
+IDS = {"real": signal.SIGUSR1, "effective": signal.SIGUSR2, "saved": signal.SIGALRM}
+
+
+@pytest.mark.parametrize("which", IDS)
+def test_changes_hands(start, which):
+    """A process that is its owner's when it is looked at, and not wholly when it is stopped: let go as it is."""
+    v = start("targets", "--mode=newuser", asleep=True)
+    with w.Worker(w.request(v.pid, owner=os.getuid(), timeout_us=10000000), env={"RECLAIM_FAULT": "pause:1"}) as worker:
+        judge.wait_for("the worker to pause", 10, lambda: judge.state(worker.pid) == "T")
+        os.kill(v.pid, IDS[which])
+        judge.wait_for("another user", 10, lambda: "1" in judge.status(v.pid, field="Uid").split()[:3])
+        v.wait_asleep()
+        before = v.snapshot()
+        os.kill(worker.pid, signal.SIGCONT)
+        r = worker.result()
+    assert r.outcome == w.DENIED and "another user's" in r.reason, r
+    assert r.stopped_us_max and r.freed < 1 << 20, r
+    v.unharmed(before)
+    v.finish()

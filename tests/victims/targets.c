@@ -139,6 +139,22 @@ static void mode_trap_blocked(void)
 		complain("a signal is pending");
 }
 
+/* Which of its user ids changes is for whoever signals to say; it sleeps on where it slept. */
+static void change_user(int sig)
+{
+	if (setresuid(sig == SIGUSR1 ? 1 : -1, sig == SIGUSR2 ? 1 : -1, sig == SIGALRM ? 1 : -1))
+		complain("setresuid: errno %d", errno);
+}
+
+static void mode_newuser(void)
+{
+	struct sigaction sa = { .sa_handler = change_user, .sa_flags = SA_RESTART };
+
+	if (sigaction(SIGUSR1, &sa, NULL) || sigaction(SIGUSR2, &sa, NULL) || sigaction(SIGALRM, &sa, NULL))
+		die("sigaction");
+	simple();
+}
+
 static void sleep_in_handler(int sig)
 {
 	(void)sig;
@@ -388,6 +404,7 @@ static const struct {
 	{ "all-blocked", mode_all_blocked },
 	{ "trap-ignored", mode_trap_ignored },
 	{ "trap-blocked", mode_trap_blocked },
+	{ "newuser", mode_newuser },
 	{ "altstack", mode_altstack },
 	{ "coroutine", mode_coroutine },
 	{ "zombieleader", mode_zombieleader },
