@@ -247,6 +247,54 @@ static void test_refusals(void **state)
 	driver_finish(&d);
 }
 
+/* @process: sent to all of them, of which only this one may take it. */
+static int signalled(struct driver *d, bool process)
+{
+	const struct lease_request req = driver_request(d, LEASE_DROP_SINGLE);
+	const pid_t tid = d->info->sleeper[1];
+	_cleanup_inject_ struct inject *inj = NULL;
+	_cleanup_lease_ struct lease *l = NULL;
+	const char *why = "";
+	int r;
+
+	while ((r = driver_open(d, 1, &inj)) == -EBUSY)
+		;
+	MUST(r == 0);
+	MUST((process ? kill(d->pid, SIGUSR1) : (int)syscall(SYS_tgkill, d->pid, tid, SIGUSR1)) == 0);
+	r = lease_begin(inj, &d->code, &d->stack[1], &req, &l, &why);
+	(void)snprintf(d->stats->last_why, sizeof(d->stats->last_why), "%d %s", r, why);
+	MUST(r == -EAGAIN && !strcmp(why, "a signal that it handles is on its way"));
+	return 0;
+}
+
+static int thread_signalled(struct driver *d)
+{
+	return signalled(d, false);
+}
+
+static int process_signalled(struct driver *d)
+{
+	return signalled(d, true);
+}
+
+/* A signal that has come since it was stopped is handled first, once, before anything of ours; then it can be had. */
+static void test_signal_on_its_way(void **state)
+{
+	int (*const parts[])(struct driver * d) = { thread_signalled, process_signalled };
+	struct driver d;
+
+	(void)state;
+	begin(&d, "--threads=2");
+	for (unsigned int i = 0; i < 3 * ARRAY_SIZE(parts); i++) {
+		driver_apart(&d, parts[i % ARRAY_SIZE(parts)]);
+		driver_judge(&d, "signalled");
+		assert_int_equal(d.vs->handler_runs, i + 1);
+	}
+	driver_apart(&d, lists_singles);
+	driver_judge(&d, "after the signals");
+	driver_finish(&d);
+}
+
 /*
  * A lock that is never let go: sem_wait() at a word that is and stays 0 waits
  * for ever, as the lock function does when somebody keeps the lock.
@@ -322,6 +370,7 @@ int main(void)
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_lists),
 		cmocka_unit_test(test_refusals),
+		cmocka_unit_test(test_signal_on_its_way),
 		cmocka_unit_test(test_lock_is_not_to_be_had),
 		cmocka_unit_test(test_seccomp),
 	};

@@ -183,6 +183,23 @@ static void deny(unsigned int nr)
 		die("seccomp");
 }
 
+static void on_caught(int sig)
+{
+	(void)sig;
+	vs->handler_runs++;
+}
+
+/* SIGUSR1 is handled by the second sleeper and by nobody else: before there are threads, and in that one. */
+static void catch (int how)
+{
+	const struct sigaction sa = { .sa_handler = on_caught, .sa_flags = SA_RESTART };
+	sigset_t s;
+
+	if (sigemptyset(&s) || sigaddset(&s, SIGUSR1) || pthread_sigmask(how, &s, NULL) ||
+	    sigaction(SIGUSR1, &sa, NULL))
+		die("sigaction");
+}
+
 static void *read_sleeper(void *arg)
 {
 	uintptr_t id = (uintptr_t)arg;
@@ -192,6 +209,8 @@ static void *read_sleeper(void *arg)
 
 	if (denied && id == LEASE_SLEEPERS - 1)
 		deny(denied);
+	if (id == 1)
+		catch (SIG_UNBLOCK);
 	self_save(&self);
 	info->sleeper[id] = gettid();
 	while (!vs->stop) {
@@ -303,6 +322,7 @@ int main(int argc, char **argv)
 	mallopt(M_MMAP_THRESHOLD, 1 << 25);
 	mallopt(M_TRIM_THRESHOLD, 1 << 30);
 	denied = (unsigned int)opt_num(argc, argv, "deny", 0);
+	catch (SIG_BLOCK);
 	find_code();
 	find_places();
 	if (!info->restorer || !info->syscall_insn || !info->lock_fn)
