@@ -2,6 +2,7 @@
 """Targets that lie in wait for whoever trims them, as root."""
 
 import os
+import re
 import signal
 import subprocess
 import time
@@ -56,6 +57,31 @@ def test_device_mapped_executable(special, tmp_path):
     seen = [line for line in calls if "</dev/zero>" in line]
     assert seen, "the mapping was not even looked at"
     assert all("O_PATH" in line for line in seen), seen
+
+
+@pytest.mark.parametrize("mode", ["read", "epoll"])
+def test_traced_worker(start, special, tmp_path, mode):
+    """Whoever traces it stops the worker at each of its calls, also between a stop of the target and its end: the target
+    stands still for longer, and that is all."""
+    strace = special.tool("strace", "strace")
+    v = start("regs", f"--mode={mode}", "--ms=5")
+    before, calls = v.snapshot(), tmp_path / "calls"
+    # a leak check can't be made under strace
+    env = {"ASAN_OPTIONS": os.environ.get("ASAN_OPTIONS", "") + ":detect_leaks=0"}
+    acted = 0
+    for _ in range(40):
+        t = judge.trim(v.pid, "--timeout=5s", prefix=[strace, "-f", "-A", "-o", calls], env=env)
+        v.moves_on()
+        v.unharmed(before, quiet=False)
+        assert not v.get("eintr"), v.note
+        acted += t.acted
+        if acted == 5:
+            break
+        assert t.acted or t.outcome == "refused" and ("too busy" in t.reason or "no safe point in time" in t.reason), t
+    assert acted == 5, t
+    seen = calls.read_text(encoding="utf-8", errors="replace")
+    assert all(re.search(rf"ptrace\({what}, {v.pid}", seen) for what in ("PTRACE_SEIZE", "PTRACE_SETREGS", "PTRACE_DETACH"))
+    v.finish()
 
 
 def test_nothing_is_left_behind(start):
