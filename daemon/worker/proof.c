@@ -37,6 +37,9 @@ static int proof_prepare(void *ctx, const struct cpu_regs *regs)
 	struct safepoint_verdict v;
 	int r = proof_judge(p, READER_PROVE_CALL, regs, p->deadline_ns, &v);
 
+	/* The search is over with this look, and what the one before has found is why. */
+	if (r == -ETIME && *p->why)
+		return -EAGAIN;
 	if (r < 0)
 		return r;
 	return v.safe || v.unknown ? 0 : -EAGAIN;

@@ -38,8 +38,8 @@ def trimmed(v, *options, quiet=True, pid=None):
 def refused_for(v, why):
     """@why: the whole reason, and no other."""
     before = v.snapshot()
-    # The search ends by itself before that: what it has found counts, not that its time is over.
-    t = answered(v, "--timeout=5s")
+    # The search ends with its time here: what it has found is told, not that.
+    t = answered(v, "--timeout=1s")
     assert t.rc == 3 and t.outcome == "refused" and re.fullmatch(why, t.reason), t
     v.unharmed(before)
     v.finish()
