@@ -209,7 +209,8 @@ class Fire:
         if len(results) > 1:
             raise Broken(f"{len(results)} different results: {sorted(results)}")
         return {"name": subject.name, "version": subject.version(), "seed": self.args.seed, "seconds": seconds,
-                "job": isinstance(subject, Job), "remedies": subject.remedies, "result": sorted(map(str, results)),
+                "job": isinstance(subject, Job), "remedies": subject.remedies,
+                "complaints": subject.complaints, "result": sorted(map(str, results)),
                 "requests": [r.requests or len(r.segments) for r in runs], **doc}
 
     def suite(self, kind):
@@ -234,7 +235,17 @@ class Fire:
         if "paced_tally" not in doc:
             return
         for v in record.verdicts(doc):
-            self.told(v.good or v.noise, f"{name}: {v.what} {v.ratio:.3f} of the control's{v.range()}", skip=v.noise)
+            self.limit(name, v, doc["refusal"])
+
+    def limit(self, name, v, refusal):
+        """What is beyond a limit hasn't kept it, surely or not. A figure that only seems to keep it is skipped."""
+        text = f"{name}: {v.what} {v.ratio:.3f} of the control's{v.range()}"
+        if refusal:
+            self.told(True, text, skip=f"not acted on: {refusal}, which is refused by design")
+        elif v.noise and not v.good:
+            self.told(False, f"{text}: undecided, since {v.noise}")
+        else:
+            self.told(v.good, text, skip=v.noise)
 
     def run_all(self):
         for name in self.args.program or SUBJECTS:

@@ -174,6 +174,7 @@ class Chromium(Job):
 
     name = "chromium"
     refusal = "its malloc is another malloc's (chromium)"
+    complaints = r":FATAL:|Check failed|Received signal"  # of a machine without D-Bus it complains by itself
     PROGRAM = "/usr/lib/chromium/chromium"  # itself: what is in PATH is a shell's script, which may be trimmed
     OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
                "--window-size=800,600", "--disable-dev-shm-usage"]

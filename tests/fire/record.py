@@ -3,8 +3,8 @@
 
 usage: tests/fire/record.py FILE build/check/fire-SEED.json...
 
-Of a program that is in several of them the last counts; what went wrong in an earlier one is told all the same. Two halves
-(fire.py --only) make one whole."""
+Of a program that is in several of them the last counts; what went wrong in an earlier one is told all the same, and what
+it came from, when the file "explained" knows. Two halves (fire.py --only) make one whole."""
 
 import json
 import os
@@ -19,12 +19,15 @@ from pathlib import Path
 sys.dont_write_bytecode = True
 sys.path[:0] = [str(Path(__file__).resolve().parent), str(Path(__file__).resolve().parent.parent)]
 import cpython_record  # noqa: E402
+import earlier  # noqa: E402
 import figures  # noqa: E402
 import judge  # noqa: E402
 import tree  # noqa: E402
 import trimmer  # noqa: E402
 
 LATENCY_MAX, THROUGHPUT_MIN = 1.1, .97
+# Of these a run that doesn't say what it took for a complaint had looked for some all the same, as the page tells.
+LISTENED = {"redis", "redis-glibc", "nginx", "postgresql", "gunicorn", "cpython"}
 HALVES = {"results": "fire_tally", "turns": "paced_tally"}  # and what only they bring
 OTHERS_MAX = .1  # when others use more of all processors a difference says nothing
 SECONDS = 120  # of each run, when the whole is meant
@@ -67,7 +70,8 @@ Each program ran three times with its own load, always begun anew:
 
 Same results, no crash, no error: in all three runs every single answer is compared with what is known beforehand; a
 program must be alive at the end, without complaint in its log, none of its threads traced or stopped, and end when and
-as it is told to.
+as it is told to. Whatever is on standard error is a complaint; those that say more there than that (``redis``,
+``nginx``, ``postgresql``, ``gunicorn``, ``chromium``) must not speak of an error, a crash or a failed check.
 
 * ``redis``, ``memcached``: keys are set, got, deleted in waves; each value follows from its key and version, all are
   compared at the end. ``redis-glibc`` is the same program with the C library's malloc found before jemalloc's.
@@ -89,6 +93,10 @@ A program passes only when at least one act was *carried out* under fire, and no
 than that it gave back, found nothing, was refused, ran out of time, or came too late for a process that had ended:
 anything else is a fault of ours. ``redis`` and ``chromium`` have allocators that are refused by design: there each act
 must be refused, and for that reason. (What is said of a process that has just begun or has ended doesn't count.)
+
+What wasn't good in one run isn't forgotten because a later one was: it stays named above. ``tests/fire/explained`` has a
+line for each such failure that was run down: program, seed, words of the failure, what it came from. One that has none
+is *unexplained*. What was undecided and was run again is named too: to run until it is within would be no measurement.
 
 When and where
 ==============
@@ -139,7 +147,9 @@ holds the true ratio in 94 % of cases rather than 96 %, and lies wholly below it
 * *within*: the median keeps the limit; *surely*: the whole interval does;
 * *exceeded*: the whole interval is beyond the limit;
 * *undecided*: the median is beyond the limit, and the interval isn't, or there is none. And whatever the figure: others
-  used more than {others_max:.0%} of all processors (*others*), there were fewer than {few} requests, or nothing was done.
+  used more than {others_max:.0%} of all processors (*others*), there were fewer than {few} requests, or no act was carried out;
+* *not acted on*: each act was refused, as it must be by design (above). So the two sides are the same thing, nothing is
+  judged, and the program isn't counted.
 
 Latency is judged by pairs only when each segment has {few} requests, of which p99.9 is one. Else, and for runs that have
 not noted their segments ("-"), it is *pooled*: what all segments of a kind come to together, with as *noise* by how much
@@ -202,7 +212,7 @@ def verdicts(doc):
         what.insert(0, ("p99.9 latency", figures.tail, LATENCY_MAX))
     out = [compare(doc, *w) for w in what]
     noise = ""
-    if not doc["paced_tally"]["acts"]:
+    if not done(doc["paced_tally"]):
         noise = "nothing was done to it meanwhile"
     elif doc["others"] > OTHERS_MAX:
         noise = f"others used {doc['others']:.0%} of the processors"
@@ -229,17 +239,19 @@ def wrong(doc):
     """Why it hasn't passed, or "". No act may be a fault of ours, and something must have been carried out; where the
     allocator is refused by design nothing may be, and for that reason alone."""
     tally, refusal = doc.get("fire_tally"), doc["refusal"]
+    tallies = [doc[k] for k in HALVES.values() if k in doc]
     bad = [d["module"] for d in doc.get("modules", ()) if d["wrong"]]
     if bad:
         return f"; {len(bad)} of its modules did otherwise than alone: {' '.join(bad)}"
     if faults(doc):
         return f"; {faults(doc)}, which is a fault of ours"
-    if not tally:
-        return ""  # of its turns alone nothing more can be said
     if not refusal:
+        if not tally:
+            return ""  # of its turns alone nothing more can be said
         return "" if done(tally) else "; not one act was carried out"
-    refused = [r for r in tally["reasons"] if r.startswith(f"refused: {refusal}")]
-    if not refused or done(tally) or {*tally["reasons"]} - {*refused, *PASSING}:
+    reasons = {r for t in tallies for r in t["reasons"]}
+    refused = {r for r in reasons if r.startswith(f"refused: {refusal}")}
+    if not refused or any(map(done, tallies)) or reasons - refused - PASSING:
         return f"; it should have been refused since {refusal}, and for nothing else"
     return ""
 
@@ -310,6 +322,8 @@ def side_rows(results):
 
 
 def judged(doc):
+    if doc["refusal"]:
+        return "not acted on"  # or it hasn't passed: see wrong()
     all_of = verdicts(doc)
     out = [f"{v.what} {'undecided' if v.noise else '**exceeded**'}" for v in all_of if v.noise or not v.good]
     return ", ".join(out) or ("surely within" if all(v.sure for v in all_of) else "within")
@@ -345,35 +359,44 @@ def verdict(results, failed, missing, before):
     tallies = [r["fire_tally"] for r in results]
     acts = sum(t["acts"] for t in tallies)
     answers = sum(sum(r["requests"]) for r in results)
+    bad, were = earlier.lines(before)
     lines = [f"**{len(results)} programs, {acts:,} acts under fire of which {sum(map(done, tallies)):,} were carried out, "
              f"{answers:,} answers compared**: "
-             f"{'none' if not (failed or before or any(map(wrong, results))) else 'but for what is named here none'} "
+             f"{'none' if not (failed or bad or any(map(wrong, results))) else 'but for what is named here none'} "
              "died, complained or gave another answer than it should."]
     if failed:
         why = "; ".join(f"{r['name']} ({' '.join(r['failed'].split())[:120]})" for r in failed)
         lines.append(f"**Failed, and not in the tables**: {why}.")
-    if before:
-        why = "; ".join(f"{name} (seed {seed}: {what})" for name, seed, what in before)
-        lines.append(f"**Not good in an earlier run, and run again since**: {why}.")
+    lines += were
     if missing:
         lines.append(f"**Not run**: {', '.join(missing)}.")
+    deaf = [r["name"] for r in results if not r.get("complaints") and r["name"] not in LISTENED]
+    if deaf:
+        lines.append(f"**Standard error not looked at in that run**: {', '.join(deaf)}.")
     short = [r["name"] for r in results if r["seconds"] < SECONDS]
     if short:
         lines.append(f"**Shorter than the {SECONDS} s of a whole run**: {', '.join(short)}.")
     lines += [f"**Not passed**: {r['name']}{wrong(r)}." for r in results if wrong(r)]
-    timed = [r for r in results if "paced_tally" in r]
-    states = [judged(r) for r in timed]
-    within = sum("within" in s for s in states)
-    over = [r["name"] for r, s in zip(timed, states) if "exceeded" in s]
-    open_ = [r["name"] for r, s in zip(timed, states) if "within" not in s and "exceeded" not in s]
-    lines.append(f"At the daemon's default rate {within} of {len(timed)} kept both limits, "
-                 f"{states.count('surely within')} of them surely.")
+    return "\n".join(lines + limits([r for r in results if "paced_tally" in r]))
+
+
+def limits(timed):
+    """Those to which nothing may be done keep no limit, since nothing is compared there."""
+    idle = [r["name"] for r in timed if r["refusal"]]
+    states = {r["name"]: judged(r) for r in timed if not r["refusal"]}
+    within = sum("within" in s for s in states.values())
+    sure = sum(s == "surely within" for s in states.values())
+    line = f"At the daemon's default rate {within} of {len(states)} kept both limits, {sure} of them surely"
+    lines = [line + (f"; {len(idle)} more ({', '.join(idle)}) were not acted on, since their allocators are refused by design."
+                     if idle else ".")]
+    over = [name for name, s in states.items() if "exceeded" in s]
+    open_ = [name for name, s in states.items() if "within" not in s and "exceeded" not in s]
     if over:
         lines.append(f"**Beyond a limit**: {', '.join(over)}.")
     if open_:
         lines.append("**Undecided**, since this machine was too busy, or the run too short, to tell: "
                      f"{', '.join(open_)}.")
-    return "\n".join(lines)
+    return lines
 
 
 def trouble(doc):
@@ -381,7 +404,9 @@ def trouble(doc):
     if "failed" in doc:
         return " ".join(doc["failed"].split())[:120]
     state = judged(doc) if "paced_tally" in doc else ""
-    return wrong(doc).lstrip("; ") or (state if "exceeded" in state else "")
+    if wrong(doc) or "exceeded" in state:
+        return wrong(doc).lstrip("; ") or state
+    return earlier.UNDECIDED + "; ".join(f"{v.what}: {v.noise}" for v in verdicts(doc) if v.noise) if "undecided" in state else ""
 
 
 def half(doc):
@@ -395,7 +420,8 @@ def joined(one, other):
     differ = [what for what in ("version", "result") if one.get(what) != other.get(what)]
     if differ:
         return {**other, "failed": f"its halves have different {' and '.join(differ)}"}
-    return {**one, **other, "requests": one["requests"] + other["requests"], "wall": one["wall"] + other["wall"],
+    heard = one.get("complaints") and other.get("complaints")  # in both
+    return {**one, **other, "complaints": heard, "requests": one["requests"] + other["requests"], "wall": one["wall"] + other["wall"],
             "seconds": min(one["seconds"], other["seconds"])}
 
 

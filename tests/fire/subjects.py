@@ -55,6 +55,12 @@ def digest(data):
     return hashlib.sha256(data).hexdigest()
 
 
+def no_complaint(pattern, words):
+    bad = re.search(pattern, words, re.M)
+    if bad:
+        raise Broken(f"its log says: {words[bad.start():][:300]}")
+
+
 class Clients:
     """The load on a server: client.py, some at once."""
 
@@ -109,7 +115,7 @@ class Subject:
     remedies = "trim,purge"
     user = "nobody"
     load = Clients
-    complaints = None  # what must not be in its log
+    complaints = r"\S"  # what must not be in its log: anything, unless it has more to say than complaints
     refusal = None  # why none of it may be touched, where its allocator is one that we don't know
     ending = signal.SIGTERM
 
@@ -154,9 +160,7 @@ class Subject:
         """Ends it as one does; Broken when it had ended before, complained, or ends otherwise."""
         if not self.alive():
             raise Broken(f"it has ended with {self.proc.returncode}: {self.words()[-500:]}")
-        bad = self.complaints and re.search(self.complaints, self.words(), re.M)
-        if bad:
-            raise Broken(f"its log says: {self.words()[bad.start():][:300]}")
+        no_complaint(self.complaints, self.words())
         self.proc.send_signal(self.ending)
         self.ended(good=(0, -self.ending))
 
@@ -190,14 +194,16 @@ class Piped(Subject):
         return [(self.protocol, f"{self.to},{self.back}", (self.to, self.back))]
 
     def stop(self):
-        """It ends by itself when there is nothing more to read."""
+        """It ends by itself when there is nothing more to read, and has nothing to complain of at its end either."""
         self.ended(good=(0,))
+        no_complaint(self.complaints, self.words())
 
 
 class Job:
     """Done again and again; do() begins it, result() is what must be the same each time."""
 
     remedies = "trim,purge"
+    complaints = r"\S"  # what it must not say on its standard error
     refusal = None
 
     def __init__(self, place, seed):
@@ -223,9 +229,10 @@ class Job:
                                     stdout=subprocess.PIPE, stderr=errors, cwd=self.dir, **more)
             self.procs = [proc]
             out, _ = proc.communicate(timeout=1800)
+        words = path.read_text(encoding="utf-8", errors="replace")
         if proc.returncode:
-            raise Broken(f"{argv[0]} ended with {proc.returncode}: "
-                         f"{path.read_text(encoding='utf-8', errors='replace')[-500:]}")
+            raise Broken(f"{argv[0]} ended with {proc.returncode}: {words[-500:]}")
+        no_complaint(self.complaints, words)
         return out
 
     def pids(self):

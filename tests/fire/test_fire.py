@@ -17,6 +17,7 @@ import pytest
 
 sys.path[:0] = [str(Path(__file__).resolve().parent)]
 import cpython  # noqa: E402
+import earlier  # noqa: E402
 import figures  # noqa: E402
 import fire  # noqa: E402
 import judge  # noqa: E402
@@ -65,6 +66,8 @@ def test_right_answers_under_fire(tmp_path):
 @pytest.mark.parametrize("before, why", [
     ("asking.rows = asking.rows if n < 70 else str", "wrong answers: .*question"),
     ("n > 70 and sys.exit(0)", "ended"),
+    ("n == 7 and print('oh', file=sys.stderr)", "its log says: oh"),
+    ("n == 1 and __import__('atexit').register(print, 'oh', file=sys.stderr)", "its log says: oh"),
 ])
 def test_what_goes_wrong_is_noticed(tmp_path, before, why):
     with pytest.raises(Broken, match=why):
@@ -111,6 +114,22 @@ class Different(Job):
         return "1"
 
 
+class Complains(Different):
+    def do(self):
+        self.call(["sh", "-c", "echo oh >&2"])
+
+
+def test_a_job_that_complains_is_noticed(tmp_path):
+    it = Complains(tmp_path, 1)
+    it.ready()
+    with pytest.raises(Broken, match="its log says: oh"):
+        it.once(None)
+
+
+def test_everybody_has_something_that_must_not_be_in_its_log():
+    assert all(s.complaints for s in fire.SUBJECTS.values() if s is not cpython.Suite)
+
+
 def test_results_that_differ_are_noticed(tmp_path):
     args = fire.options(["--seconds=0.01", "--seed=1"])
     it = fire.Fire(args)
@@ -145,6 +164,9 @@ def test_figures():
     assert figures.percentile([1], .999) == 1
 
 
+ACTED = {"acts": 1, "bytes": 0, "stop_us": 1, "outcomes": {"nothing": 1}, "reasons": {}}
+
+
 def summary(p999, per_s):
     return {"count": 5000, "p999_us": p999, "max_us": 10 * p999, "per_s": per_s}
 
@@ -158,7 +180,7 @@ def summary(p999, per_s):
 ])
 def test_limits(default, halves, others, want):
     doc = {"paced_control": summary(100, 100), "paced_default": default, "paced_halves": halves, "others": others,
-           "paced_tally": {"acts": 1}, "job": False}
+           "paced_tally": ACTED, "refusal": None, "job": False}
     assert ["noise" if v.noise else "" if v.good else "bad" for v in record.verdicts(doc)] == want
 
 
@@ -174,7 +196,8 @@ def taken_in_turns(loss, drift, noise, pairs=12, count=5000, seed=1):
     kinds = [[s for s in segments if s["kind"] == kind] for kind in ("control", "default")]
     control, default = (summary(max(s["p999_us"] for s in k), sum(s["per_s"] for s in k) / len(k)) for k in kinds)
     return {"paced_control": control, "paced_default": default, "paced_segments": segments, "others": 0,
-            "paced_halves": [summary(100, 100), summary(100 * (1 + drift), 100)], "paced_tally": {"acts": 1}, "job": False}
+            "paced_halves": [summary(100, 100), summary(100 * (1 + drift), 100)], "paced_tally": ACTED, "refusal": None,
+            "job": False}
 
 
 @pytest.mark.parametrize("loss, drift, noise, want", [
@@ -256,11 +279,11 @@ def test_a_fault_in_turns_is_one_too():
 
 def told(name, seed=1, **more):
     """What a run says of one program, and nothing was wrong with it."""
-    tally = {"acts": 1, "bytes": 0, "stop_us": 1, "outcomes": {"nothing": 1}, "reasons": {}}
     flat = summary(100, 100) | {"p50_us": 1}
     return {"name": name, "version": "1", "seed": seed, "seconds": 120, "job": False, "remedies": "trim", "turns": 2,
-            "refusal": None, "requests": [1, 1, 1], "control": flat, "fire": flat, "fire_tally": tally,
-            "paced_control": flat, "paced_default": flat, "paced_halves": [flat, flat], "paced_tally": tally,
+            "complaints": "x",
+            "refusal": None, "requests": [1, 1, 1], "control": flat, "fire": flat, "fire_tally": ACTED,
+            "paced_control": flat, "paced_default": flat, "paced_halves": [flat, flat], "paced_tally": ACTED,
             "others": 0} | more
 
 
@@ -293,6 +316,7 @@ def test_a_run_says_itself_what_ran(tmp_path, monkeypatch):
     ({"name": "a", "failed": "Broken: it\n died", "seed": 5}, "Broken: it died"),
     (told("a", 5, fire_tally=told("a")["fire_tally"] | {"outcomes": {"reclaimed": 1, "failed": 1}}), "1 acts failed, which"),
     (told("a", 5, paced_default=summary(100, 50)), "throughput **exceeded**"),
+    (told("a", 5, paced_default=summary(100, 50), paced_tally=ACTED | {"outcomes": {"failed": 1}}), "1 acts failed, which"),
 ])
 def test_a_good_run_does_not_hide_a_bad_one_before(tmp_path, bad, why):
     page, _ = page_of(tmp_path, old(5, bad), old(6, told("a", 6)))
@@ -300,6 +324,68 @@ def test_a_good_run_does_not_hide_a_bad_one_before(tmp_path, bad, why):
     assert "but for what is named here none died" in page and "**Failed" not in page and "**Not passed" not in page
     page, _ = page_of(tmp_path, old(6, told("a", 6)), old(5, bad))
     assert "earlier run" not in page and ("**Failed" in page or "**Not passed" in page or "**Beyond a limit" in page)
+
+
+def test_a_run_that_decides_does_not_hide_one_that_was_undecided(tmp_path):
+    page, _ = page_of(tmp_path, old(5, told("a", 5, others=.5)), old(6, told("a", 6)))
+    assert ("**Undecided in an earlier run, and run again since**: a (seed 5: undecided, p99.9 latency: others used 50% of the "
+            "processors; throughput: others used 50% of the processors).") in page
+    assert "1 of 1 kept both limits" in page and "none died" in page and "Not good" not in page
+
+
+def refused(seed=1, **more):
+    """What was refused by design wherever it was tried"""
+    tally = ACTED | {"outcomes": {"refused": 1}, "reasons": {REASON: 1}}
+    return told("r", seed, refusal=REFUSED) | {"fire_tally": tally, "paced_tally": tally} | more
+
+
+def test_who_is_refused_by_design_keeps_no_limit(tmp_path):
+    page, _ = page_of(tmp_path, old(1, told("a"), refused(paced_default=summary(100, 50))))
+    assert "1 of 1 kept both limits, 0 of them surely; 1 more (r) were not acted on" in page
+    assert "none died" in page and '"not acted on"' in page and "**Beyond" not in page
+    page, _ = page_of(tmp_path, old(1, refused(paced_tally=ACTED)))
+    assert f"**Not passed**: r; it should have been refused since {REFUSED}" in page
+
+
+def test_a_run_that_did_not_look_at_standard_error_is_named(tmp_path):
+    page, _ = page_of(tmp_path, old(1, told("a"), told("b", complaints=None), told("redis", complaints=None)))
+    assert "**Standard error not looked at in that run**: b.\n" in page
+    parts = [told("a", wall=1), told("a", wall=1, complaints=None)]
+    assert not record.joined(*parts)["complaints"] and not record.joined(*parts[::-1])["complaints"]
+
+
+def test_nothing_carried_out_decides_nothing():
+    tally = ACTED | {"outcomes": {"refused": 1, "gone": 3}}
+    assert record.judged(told("a", paced_tally=tally)) == "p99.9 latency undecided, throughput undecided"
+
+
+def test_a_failure_that_was_run_down_says_so(tmp_path, monkeypatch):
+    assert "left alone it failed" in earlier.explained("gunicorn", 20261128, "Broken: 3 wrong answers: /19: status 500")
+    monkeypatch.setattr(earlier, "EXPLAINED", tmp_path / "explained")
+    earlier.EXPLAINED.write_text('# x\na 5 "it died": of\n old age\n', encoding="ascii")
+    for seed, words, why in ((5, "it died", "of old age"), (5, "it lied", "unexplained"), (7, "it died", "unexplained")):
+        page, _ = page_of(tmp_path, old(seed, {"name": "a", "failed": words, "seed": seed}), old(6, told("a", 6)))
+        assert f"run again since**: a (seed {seed}: {words}): {why}." in page
+    earlier.EXPLAINED.write_text("a 5: of old age\n", encoding="ascii")
+    with pytest.raises(ValueError):
+        earlier.explained("a", 5, "it died")
+
+
+@pytest.mark.parametrize("more, ends", [
+    ({}, ["ok", "ok"]),
+    ({"others": .5}, ["ok SKIP", "ok SKIP"]),
+    ({"others": .5, "paced_default": summary(100, 50)}, ["ok SKIP", "not ok"]),
+    ({"paced_default": summary(100, 50)}, ["ok", "not ok"]),
+    ({"paced_default": summary(100, 50), "refusal": "x"}, ["ok SKIP", "ok SKIP"]),
+])
+def test_what_is_beyond_a_limit_is_no_pass(tmp_path, capsys, more, ends):
+    it, doc = fire.Fire(fire.options([])), told("a") | more
+    it.place.rmdir()
+    for v in record.verdicts(doc):
+        it.limit("a", v, doc["refusal"])
+    lines = capsys.readouterr().out.splitlines()
+    assert [line.partition(" -")[0][:-2] + " SKIP" * ("# SKIP" in line) for line in lines] == ends
+    assert it.failed == ends.count("not ok")
 
 
 def test_two_halves_make_a_whole(tmp_path):
