@@ -2,15 +2,19 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
 """Writes what the last run of each fuzzer came to as a page of the documentation, from the logs of scripts/fuzz.
 
-usage: tests/fuzz/record.py FILE [DIRECTORY]
+usage: tests/fuzz/record.py FILE [DIRECTORY [MACHINES]]
 
 The logs are those of build/fuzz when no DIRECTORY is given. A fuzzer of which there is no log keeps the row that the
 page has. Above the table is how many ran on the code that they are built of at HEAD, which the linker's map in
 build/fuzz and the compiler's dependencies tell (make fuzzers), and how many on other code. One whose run failed, or was
-shorter than half an hour, or that has neither log nor row, is named there and isn't in it."""
+shorter than half an hour, or that has neither log nor row, is named there and isn't in it.
+
+MACHINES, build/check, is where scripts/vm leaves what came of the module's own: tests/vm/hostile.c for half an hour, in
+make vm-debug, or scripts/vm --deadline=2500 --tag=vm-debug-requests SUITE "hostile 5 1800"."""
 
 import calendar
 import csv
+import json
 import os
 import platform
 import re
@@ -48,6 +52,18 @@ a finding too. testing.rst says what each of them reads, and what they have foun
 of the sources that this fuzzer is built of now, its own among them, is another one than it was in that run.
 
 {table}
+
+The kernel module
+=================
+
+{module}
+
+``tests/vm/hostile.c`` asks the module's netlink family at random, in a machine of ``scripts/vm``. No sanitizer watches it but
+in ``make vm-debug``, whose kernel is built with them (then *kernel* says so); the kernel's log must be clean. *Replies*
+are messages about processes, *done* are requests with no error, *refused* those with one that the family's
+documentation names (netlink/reclaim.rst); another one is a failure, and so is none within 20 s. *Tree*: of ``kmod/``.
+
+{module_table}
 
 On Linux {kernel}, {machine}, {processors} processors; glibc {libc}.
 """
@@ -95,22 +111,71 @@ def built_of(name):
     return {word for word in words if word.startswith(("daemon/", "include/", "tests/")) and not word.endswith(":")}
 
 
+def untouched(paths, row):
+    """Whether the last commit to one of them is older than when the run of @row began."""
+    when = judge.told_by("git", "log", "-1", "--format=%ct", "--", *sorted(paths))
+    return bool(when) and int(when) <= calendar.timegm(time.strptime(row[-2], WHEN)) - int(row[2])
+
+
 def same_code(row):
     """Are they what they were in the run that @row tells of? What can't be told is not."""
-    name, ended, at = row[0].strip("`"), row[-2], row[-1]
+    name, at = row[0].strip("`"), row[-1]
     sources = built_of(name)
     if not sources or not re.fullmatch("[0-9a-f]{16}", at) or "changed" in tree.name(*sources):
         return False
     elsewhere = {s for s in sources if not s.startswith("daemon/")} | {f"tests/fuzz/corpus/{name}", f"tests/fuzz/seeds/{name}"}
-    when = judge.told_by("git", "log", "-1", "--format=%ct", "--", *sorted(elsewhere))
-    if not when or int(when) > calendar.timegm(time.strptime(ended, WHEN)):
-        return False
-    return judge.told_by("git", "cat-file", "-t", at) == "tree" and not judge.told_by(
+    return untouched(elsewhere, row) and judge.told_by("git", "cat-file", "-t", at) == "tree" and not judge.told_by(
         "git", "diff", "--name-only", at, "HEAD:daemon", "--", *sorted(s[7:] for s in sources if s.startswith("daemon/")))
 
 
+def module_run(machines):
+    """What the last half hour of hostile.c came to: a row, why it has none, or "not run"."""
+    runs = []
+    for path in machines.glob("*.json"):
+        doc = json.loads(path.read_text(encoding="utf-8"))
+        machine = doc.get("machine", {}) if isinstance(doc, dict) else {}
+        asked = [doc["hostile"]["seconds"]] if "hostile" in doc else \
+            [int(t.split()[2]) for t in machine.get("tests", ()) if re.fullmatch(r"hostile \d+ \d+", t)]
+        if machine and asked and max(asked) >= SECONDS:
+            runs.append((machine["ended"], machine, doc.get("hostile")))
+    if not runs:
+        return "not run"
+    ended, machine, told_by_it = max(runs, key=lambda run: run[0])
+    if machine["failures"] or not told_by_it:
+        return f"failed, {machine['failures']} results aren't good"
+    refused = sum(n for what, n in told_by_it.items() if what.startswith("E"))
+    return ["``module``", f"{told_by_it['requests']:,}", str(told_by_it["seconds"]),
+            *(f"{n:,}" for n in (told_by_it["replies"], told_by_it["done"], refused)),
+            machine["kernel"] + (", debug" if machine.get("suite") == "debug" else ""),
+            time.strftime(WHEN, time.gmtime(ended)), machine["tree"]]
+
+
+def module_same(row):
+    beside = ["include/uapi", "tests/vm/hostile.c", "tests/vm/lib", "tests/vm/tap.h"]
+    return row[-1] == judge.told_by("git", "rev-parse", "--short=16", "HEAD:kmod") and untouched(beside, row) and \
+        not judge.told_by("git", "status", "--porcelain", "kmod", *beside)
+
+
+def module(machines, before):
+    """What the page says of it: the verdict, and its row."""
+    row = module_run(machines)
+    if row == "not run":
+        row = before.get("module", row)
+    if not isinstance(row, list):
+        return f"**It was not asked for half an hour without a finding**: {row}.", ["none", *COLUMNS * "-"]
+    same = module_same(row)
+    return (f"**It was asked {row[1]} times in half an hour, on "
+            f"{'the code that there is' if same else 'what it was before'}, and each time it answered as documented.**",
+            [*row, "as it is" if same else "changed since"])
+
+
+def table(head, rows, widths):
+    out = [".. csv-table::", "   :header-rows: 1", f"   :widths: {widths}", ""]
+    return "\n".join(out + ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]])
+
+
 def main(argv):
-    if not 1 <= len(argv) <= 2 or argv[0].startswith("-"):
+    if not 1 <= len(argv) <= 3 or argv[0].startswith("-"):
         print(__doc__, file=sys.stderr)
         return 2
     logs = Path(argv[1]) if len(argv) > 1 else TOP / "build/fuzz"
@@ -126,10 +191,11 @@ def main(argv):
                f"built of (tree {tree.name()}), and {len(rows) - now} on what it was before; over {inputs:,} inputs in all.**"]
     verdict += [f"**Not so**: ``{name}`` ({r})." for name, r in runs.items() if not isinstance(r, list)]
     head = ["fuzzer", "inputs", "seconds", "of a processor", "edges", "features", "inputs kept", "ended, UTC", "tree", "code"]
-    table = [".. csv-table::", "   :header-rows: 1", "   :widths: 11 14 8 8 8 9 8 16 18 13", ""]
-    table += ["   " + ", ".join(f'"{cell}"' for cell in row) for row in [head, *rows]]
+    said, row = module(Path(argv[2]) if len(argv) > 2 else TOP / "build/check", before)
+    asked = ["what", "requests", "seconds", "replies", "done", "refused", "kernel", "ended, UTC", "tree", "code"]
     Path(argv[0]).write_text(PAGE.format(
-        verdict="\n".join(verdict), table="\n".join(table), kernel=platform.release().partition("-")[0],
+        verdict="\n".join(verdict), table=table(head, rows, "11 14 8 8 8 9 8 16 18 13"), module=said,
+        module_table=table(asked, [row], "8 12 8 10 10 12 20 16 18 13"), kernel=platform.release().partition("-")[0],
         machine=platform.machine(), processors=os.cpu_count(), libc=platform.libc_ver()[1]), encoding="utf-8")
     return 0
 
