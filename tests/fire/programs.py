@@ -173,7 +173,7 @@ class Chromium(Job):
     """A page that a script fills: what is there afterwards, and how it looks."""
 
     name = "chromium"
-    refusal = "its malloc is another malloc's (chromium)"
+    refusal = "its malloc is another malloc's"  # its own, in chromium and in chrome_crashpad_handler
     complaints = r":FATAL:|Check failed|Received signal"  # of a machine without D-Bus it complains by itself
     PROGRAM = "/usr/lib/chromium/chromium"  # itself: what is in PATH is a shell's script, which may be trimmed
     OPTIONS = ["--headless", "--no-sandbox", "--disable-gpu", "--hide-scrollbars", "--no-first-run",
