@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <setjmp.h>
 #include <stdarg.h>
+#include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
 
@@ -202,6 +203,98 @@ static void test_refused(void **state)
 	assert_int_equal(chain_build(&c, STACK, RESTORER, &s, calls, 1), -ENOBUFS);
 }
 
+/* What no chain can have is refused before anything is laid out. */
+static void test_shapes_refused(void **state)
+{
+	static struct chain c;
+	struct chain_state s = some_state();
+	const struct chain_shape good = { .stack = STACK, .restorer = RESTORER, .nframes = 3, .data_len = 64 };
+	struct chain_shape shape = good;
+	const struct chain_frame many = { .target = FN, .nargs = CHAIN_ARGS_MAX + 1 }, call = { .target = FN };
+	const struct chain_frame away = { .kind = CHAIN_JUMP, .target = 3 };
+
+	(void)state;
+	assert_int_equal(chain_lay(&c, &good, &s), 0);
+	assert_int_equal(chain_put(&c, 1, &call), 0);
+	assert_int_equal(chain_put(&c, 2, &call), -EINVAL); /* the restoring one */
+	assert_int_equal(chain_put(&c, 0, &many), -EINVAL);
+	assert_int_equal(chain_put(&c, 0, &away), -EINVAL);
+	assert_int_equal(chain_put_data(&c, 0, xstate, 64), 0);
+	assert_int_equal(chain_put_data(&c, 65, xstate, 0), -EINVAL);
+	assert_int_equal(chain_put_data(&c, 1, xstate, 64), -EINVAL);
+	shape.nframes = 1;
+	assert_int_equal(chain_lay(&c, &shape, &s), -EINVAL);
+	shape.nframes = CHAIN_FRAMES_MAX + 1;
+	assert_int_equal(chain_lay(&c, &shape, &s), -EINVAL);
+	shape = good;
+	shape.data_len = CHAIN_DATA_MAX + 1;
+	assert_int_equal(chain_lay(&c, &shape, &s), -EINVAL);
+	shape = good;
+	shape.stack = CHAIN_IMAGE_MAX;
+	assert_int_equal(chain_lay(&c, &shape, &s), -EINVAL);
+	s.xstate_len = CHAIN_IMAGE_MAX + 1;
+	assert_int_equal(chain_lay(&c, &good, &s), -ENOBUFS);
+}
+
+static void flip(unsigned char *frame, size_t offset, bool is)
+{
+	frame[offset] ^= 1;
+	assert_int_equal(arch_is_frame(frame, RESTORER), is);
+	frame[offset] ^= 1;
+}
+
+static void test_frame_is_told(void **state)
+{
+	unsigned char frame[ARCH_FRAME_STRIDE] = { 0 };
+	const struct chain_state s = some_state();
+
+	(void)state;
+	arch_frame(frame, RESTORER, &s.regs, s.sigmask, STACK);
+	assert_true(arch_is_frame(frame, RESTORER));
+	assert_false(arch_is_frame(frame, RESTORER + 1));
+	flip(frame, OFF_FLAGS, false);
+	flip(frame, OFF_FLAGS + 8, false); /* uc_link */
+	flip(frame, OFF_SS_FLAGS, false);
+	flip(frame, OFF_RDI, true);
+}
+
+static void test_registers_that_no_thread_has(void **state)
+{
+	const struct user_regs_struct good = some_state().regs;
+	struct user_regs_struct r = good;
+
+	(void)state;
+	assert_true(arch_regs_sane(&r));
+	r.cs = 0x23; /* 32 bits */
+	assert_false(arch_regs_sane(&r));
+	r = good;
+	r.rip = 1ull << 63;
+	assert_false(arch_regs_sane(&r));
+	r.rip = 4096;
+	assert_false(arch_regs_sane(&r));
+	r = good;
+	r.rsp = 1ull << 63;
+	assert_false(arch_regs_sane(&r));
+	r.rsp = 65536;
+	assert_false(arch_regs_sane(&r));
+}
+
+static void test_loaded_call(void **state)
+{
+	static const uint8_t good[ARCH_SYSCALL_CODE] = { 0xb8, 15, 0, 0, 0, 0x0f, 0x05 };
+	static const size_t fixed[] = { 0, 5, 6 };
+
+	(void)state;
+	assert_int_equal(arch_syscall_loaded(good), 15);
+	for (size_t i = 0; i < 3; i++) {
+		uint8_t code[ARCH_SYSCALL_CODE];
+
+		memcpy(code, good, sizeof(code));
+		code[fixed[i]] ^= 1;
+		assert_int_equal(arch_syscall_loaded(code), -ENOENT);
+	}
+}
+
 static void test_mask_leaves_faults_open(void **state)
 {
 	static const int open[] = { SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGSYS, SIGTRAP, CHAIN_SIGSETXID };
@@ -304,6 +397,10 @@ int main(void)
 		cmocka_unit_test(test_data_refused),
 		cmocka_unit_test(test_kinds),
 		cmocka_unit_test(test_refused),
+		cmocka_unit_test(test_shapes_refused),
+		cmocka_unit_test(test_frame_is_told),
+		cmocka_unit_test(test_registers_that_no_thread_has),
+		cmocka_unit_test(test_loaded_call),
 		cmocka_unit_test(test_mask_leaves_faults_open),
 		cmocka_unit_test(test_xstate),
 		cmocka_unit_test(test_restart_class),
