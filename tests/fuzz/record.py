@@ -30,6 +30,7 @@ import tree  # noqa: E402
 
 BUILT = TOP / "build/fuzz"
 WHEN = "%Y-%m-%d %H:%M"
+EXACTLY = WHEN + ":%S"
 SECONDS = 1800  # of a whole run
 COLUMNS = 9  # that a run itself tells of
 
@@ -112,9 +113,11 @@ def built_of(name):
 
 
 def untouched(paths, row):
-    """Whether the last commit to one of them is older than when the run of @row began."""
+    """Whether the last commit to one of them is older than when the run of @row began. An end without seconds is as early
+    as it can have been."""
+    ended = time.strptime(row[-2], EXACTLY if row[-2].count(":") > 1 else WHEN)
     when = judge.told_by("git", "log", "-1", "--format=%ct", "--", *sorted(paths))
-    return bool(when) and int(when) <= calendar.timegm(time.strptime(row[-2], WHEN)) - int(row[2])
+    return bool(when) and int(when) <= calendar.timegm(ended) - int(row[2])
 
 
 def same_code(row):
@@ -147,7 +150,7 @@ def module_run(machines):
     return ["``module``", f"{told_by_it['requests']:,}", str(told_by_it["seconds"]),
             *(f"{n:,}" for n in (told_by_it["replies"], told_by_it["done"], refused)),
             machine["kernel"] + (", debug" if machine.get("suite") == "debug" else ""),
-            time.strftime(WHEN, time.gmtime(ended)), machine["tree"]]
+            time.strftime(EXACTLY, time.gmtime(ended)), machine["tree"]]
 
 
 def module_same(row):

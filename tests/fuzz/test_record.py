@@ -16,8 +16,8 @@ END = 1_796_000_040 // 60 * 60
 TREE = "a" * 16
 
 
-def ended(at):
-    return record.time.strftime(record.WHEN, record.time.gmtime(at))
+def ended(at, form=record.WHEN):
+    return record.time.strftime(form, record.time.gmtime(at))
 
 
 @pytest.fixture(name="committed")
@@ -45,6 +45,10 @@ def test_what_was_changed_while_it_ran_is_not_what_ran(committed, change, same):
 def test_the_modules_code_too(committed, change, same):
     committed.update(change)
     assert record.module_same(["``module``", "1", "1800", "1", "1", "1", "k", ended(END), TREE]) == same
+    for late in (0, 59):
+        committed["log"] = str(END - 1800 + late)
+        assert record.untouched([], ["1800"] * 3 + [ended(END + 59, record.EXACTLY), TREE])
+        assert record.untouched([], ["1800"] * 3 + [ended(END + 59), TREE]) == (not late)
 
 
 HOSTILE = {"seed": 5, "seconds": 1800, "requests": 7000, "other": 0, "replies": 9, "done": 5, "EINVAL": 4, "ESRCH": 3000}
@@ -62,7 +66,7 @@ def test_what_the_module_was_asked_is_told_and_kept(committed, tmp_path):
     del committed
     assert "asked for half an hour without a finding**: not run." in page_of(tmp_path)
     short = {"hostile": HOSTILE | {"seconds": 1}, "machine": MACHINE | {"ended": END + 9, "tests": ["hostile 4 1"]}}
-    row = f'"``module``", "7,000", "1800", "9", "5", "3,004", "6.1", "{ended(END)}", "{TREE}", "as it is"'
+    row = f'"``module``", "7,000", "1800", "9", "5", "3,004", "6.1", "{ended(END, record.EXACTLY)}", "{TREE}", "as it is"'
     page = page_of(tmp_path, {"hostile": HOSTILE, "machine": MACHINE}, short, {"other": 1})
     assert "**It was asked 7,000 times in half an hour, on the code that there is," in page and row in page
     for path in tmp_path.glob("*.json"):
