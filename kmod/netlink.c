@@ -108,8 +108,8 @@ int reclaim_nl_proc_get_doit(struct sk_buff *skb, struct genl_info *info)
 		return PTR_ERR(task);
 	err = reclaim_facts_read(task, nla_get_u32(info->attrs[RECLAIM_A_PID]), info->attrs[RECLAIM_A_FRESH], &facts);
 	put_task_struct(task);
-	if (err)
-		return explain(err, extack);
+	if (err) /* netlink_rcv_skb() sends no answer to EINTR, for which who asked would wait */
+		return explain(err == -EINTR ? -EAGAIN : err, extack);
 
 	reply = genlmsg_new(NLMSG_DEFAULT_SIZE, GFP_KERNEL);
 	if (!reply)
