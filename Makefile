@@ -89,8 +89,8 @@ ifeq ($(FAULT),1)
 fault := -DRECLAIM_FAULT
 # What of libc tests/fault/steps-wrap.c stands in front of, for all that is linked into the worker.
 fault_wraps := malloc calloc realloc reallocarray strdup mmap open __open_2 openat __openat_2 read pread write pwrite \
-	       readdir fdopendir fstat fstatat readlinkat ioctl fcntl dup3 socketpair fork send recv ppoll timer_create \
-	       waitpid waitid sigtimedwait ptrace syscall prctl setrlimit setgroups setresgid setresuid capset close_range
+	readdir fdopendir fstat fstatat readlinkat ioctl fcntl dup3 socketpair fork send recv ppoll timer_create waitpid \
+	waitid sigtimedwait ptrace syscall prctl setrlimit setgroups setresgid setresuid capset close_range prlimit sysinfo
 endif
 
 # Where libnl keeps its headers, on every distribution.

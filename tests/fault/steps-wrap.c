@@ -16,6 +16,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
+#include <sys/sysinfo.h>
 #include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
@@ -62,6 +63,8 @@ int __real_setgroups(size_t n, const gid_t *groups);
 int __real_setresgid(gid_t real, gid_t effective, gid_t saved);
 int __real_setresuid(uid_t real, uid_t effective, uid_t saved);
 int __real_capset(cap_user_header_t head, const cap_user_data_t data);
+int __real_prlimit(pid_t pid, int resource, const struct rlimit *rl, struct rlimit *old);
+int __real_sysinfo(struct sysinfo *si);
 int __real_close_range(unsigned int first, unsigned int last, int flags);
 long __real_syscall(long nr, long a, long b, long c, long d, long e, long f);
 
@@ -346,6 +349,16 @@ int __wrap_capset(cap_user_header_t head, const cap_user_data_t data)
 int __wrap_close_range(unsigned int first, unsigned int last, int flags)
 {
 	return step(CALL_CLOSE_RANGE) > 0 ? -1 : __real_close_range(first, last, flags);
+}
+
+int __wrap_prlimit(pid_t pid, int resource, const struct rlimit *rl, struct rlimit *old)
+{
+	return step(CALL_PRLIMIT) > 0 ? -1 : __real_prlimit(pid, resource, rl, old);
+}
+
+int __wrap_sysinfo(struct sysinfo *si)
+{
+	return step(CALL_SYSINFO) > 0 ? -1 : __real_sysinfo(si);
 }
 
 static enum call of_syscall(long nr)

@@ -87,14 +87,26 @@ static const struct {
 	[CALL_SETRESUID] = { "setresuid", { ENOMEM, EAGAIN, EPERM, EINVAL } },
 	[CALL_CAPSET] = { "capset", { EPERM, ENOMEM } },
 	[CALL_CLOSE_RANGE] = { "close_range", { ENOSYS, EPERM } },
+	[CALL_PRLIMIT] = { "prlimit", { ESRCH, EPERM } },
+	[CALL_SYSINFO] = { "sysinfo", { EPERM } },
 };
 
 static struct steps *steps;
 static enum steps_role role;
 static unsigned long at; /* the step that fails: 0 none */
 static enum steps_role at_role;
+static char at_call[STEPS_NAME]; /* counted are those of this name; empty: all */
 static char kind[16];
 static const char *hold; /* the call that waits for the test, NULL none */
+
+static size_t steps_ways(enum call call)
+{
+	size_t n = 0;
+
+	while (n < WAYS_MAX && calls[call].ways[n])
+		n++;
+	return n;
+}
 
 __attribute__((constructor)) static void steps_open(void)
 {
@@ -110,9 +122,12 @@ __attribute__((constructor)) static void steps_open(void)
 	if (p == MAP_FAILED)
 		return;
 	steps = p;
-	for (size_t i = 0; i < CALLS; i++)
+	for (size_t i = 0; i < CALLS; i++) {
 		(void)snprintf(steps->names[i], STEPS_NAME, "%s", calls[i].name);
-	if (what && sscanf(what, "%15[a-z]:%lu:%15s", who, &at, kind) == 3)
+		steps->ways_of[i] = (uint8_t)steps_ways((enum call)i);
+	}
+	if (what && (sscanf(what, "%15[a-z]:%lu:%15s", who, &at, kind) == 3 ||
+		     sscanf(what, "%15[a-z]:%31[a-z0-9_]@%lu:%15s", who, at_call, &at, kind) == 4))
 		at_role = strcmp(who, "reader") ? STEPS_INJECTOR : STEPS_READER;
 	else
 		at = 0;
@@ -124,10 +139,8 @@ __attribute__((constructor)) static void steps_open(void)
 static int steps_fire(enum call call)
 {
 	const struct timespec delay = { .tv_nsec = DELAY_NS };
-	size_t way = strtoul(kind, NULL, 10), n = 0;
+	size_t way = strtoul(kind, NULL, 10), n = steps_ways(call);
 
-	while (n < WAYS_MAX && calls[call].ways[n])
-		n++;
 	steps->ways = (uint32_t)n;
 	steps->call = call;
 	if (!strcmp(kind, "die")) {
@@ -156,17 +169,18 @@ static void steps_wait(void)
 
 int step(enum call call)
 {
-	uint32_t k;
+	uint32_t k, nth;
 	int r = STEP_NONE;
 
 	if (!steps)
 		return STEP_NONE;
+	nth = ++steps->nth[role][call];
 	k = ++steps->count[role];
 	if (k <= STEPS_MAX)
 		steps->calls[role][k - 1] = (uint8_t)call;
 	if (hold && role == STEPS_INJECTOR && !steps->held && !strcmp(calls[call].name, hold))
 		steps_wait();
-	if (k == at && role == at_role)
+	if (role == at_role && (*at_call ? nth == at && !strcmp(calls[call].name, at_call) : k == at))
 		r = steps_fire(call);
 	if (r > 0)
 		errno = r;

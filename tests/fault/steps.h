@@ -7,6 +7,8 @@
  *   RECLAIM_STEPS=FILE         a file of sizeof(struct steps) bytes: what was done is written there
  *   RECLAIM_STEP=ROLE:K:KIND   injector or reader; KIND is a number, the N-th way in which that
  *                              call can really fail; or die (before it), or delay
+ *   RECLAIM_STEP=ROLE:CALL@K:KIND
+ *                              the K-th step of that name, whatever came between
  *   RECLAIM_STEP_HOLD=CALL     the injector's first step of that name waits until the test has done
  *                              to the target what it wants, and says so (held)
  *
@@ -20,7 +22,7 @@
 
 #define STEPS_MAGIC 0x31737065747373ull
 #define STEPS_MAX 262144
-#define STEPS_NAME 24
+#define STEPS_NAME 32
 #define STEPS_NAMES 64
 
 enum steps_role {
@@ -38,6 +40,8 @@ struct steps {
 	uint32_t call; /* which call that was: one of the names */
 	_Atomic uint32_t held; /* 1: it waits; 2, by the test: it may go on */
 	uint32_t pad;
+	uint32_t nth[STEPS_ROLES][STEPS_NAMES]; /* steps so far, of each name */
+	uint8_t ways_of[STEPS_NAMES];
 	char names[STEPS_NAMES][STEPS_NAME];
 	uint8_t calls[STEPS_ROLES][STEPS_MAX]; /* of each step */
 };

@@ -7,11 +7,13 @@ import os
 import struct
 import tempfile
 
-NAME, NAMES, MOST = 24, 64, 262144
+NAME, NAMES, MOST = 32, 64, 262144
 HEAD = struct.Struct("<Q2IIIiIII")
 HELD = struct.Struct("<I"), HEAD.size - 8
-SIZE = HEAD.size + NAMES * NAME + 2 * MOST
 ROLES = ("injector", "reader")
+WAYS = HEAD.size + len(ROLES) * NAMES * 4  # after how often each name came
+TEXT = WAYS + NAMES
+SIZE = TEXT + NAMES * NAME + len(ROLES) * MOST
 # A worker that ends or waits there does it to the target as before the next call to the kernel.
 INWARD = {"malloc", "calloc", "realloc", "reallocarray", "strdup"}
 # What a target may be said to be, or not to allow, only where the kernel has said so.
@@ -29,8 +31,8 @@ class Steps:
         self.map = mmap.mmap(self.file.fileno(), SIZE)
 
     def env(self, role=None, k=0, kind=None, hold=None):
-        """Forgets the last worker; the environment of the next."""
-        self.map[:HEAD.size] = bytes(HEAD.size)
+        """Forgets the last worker; the environment of the next. @k: a number, or CALL@NUMBER."""
+        self.map[:WAYS] = bytes(WAYS)
         env = {"RECLAIM_STEPS": self.file.name}
         if hold:
             env["RECLAIM_STEP_HOLD"] = hold
@@ -59,8 +61,12 @@ class Steps:
         """What the step was told; 0: a count that was too short."""
         return self.head()[5]
 
+    def ways_of(self, call):
+        """In how many ways it can fail, reached or not."""
+        return self.map[WAYS + next(i for i in range(NAMES) if self.name(i) == call)]
+
     def name(self, i):
-        at = HEAD.size + i * NAME
+        at = TEXT + i * NAME
         return self.map[at:at + NAME].split(b"\0")[0].decode()
 
     @property
@@ -69,7 +75,7 @@ class Steps:
 
     def calls(self, role):
         """The names of all steps of @role, in order."""
-        at = HEAD.size + NAMES * NAME + ROLES.index(role) * MOST
+        at = TEXT + NAMES * NAME + ROLES.index(role) * MOST
         names = [self.name(i) for i in range(NAMES)]
         return [names[i] for i in self.map[at:at + self.count(role)]]
 
