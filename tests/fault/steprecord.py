@@ -50,7 +50,7 @@ the target has lost, and nothing is said of it that isn't so.
 Targets
 =======
 
-*Steps* are those of an undisturbed run. *Wrong* are answers that were not true, *harmed* targets that were not as before.
+*Steps* are the common ones. *Wrong* are answers that were not true, *harmed* targets that were not as before.
 
 {targets}
 
@@ -58,6 +58,18 @@ How they ended
 ==============
 
 {outcomes}
+
+Which were reached
+==================
+
+A step is known by its name and by how often that came before it in the same run; of some calls, here, only so many (above).
+*Common* are those that at least half of {runs} undisturbed runs have. Each of them must have been reached in each way, in
+another run if it wasn't in this, or the target has failed. *Rare* are the others that any of those runs has: 16 of each
+call, tried three times. *Ways* are steps in each way, *tries* is how often the one was tried that took most.
+
+{reached}
+
+{never}
 
 Steps
 =====
@@ -120,6 +132,21 @@ def target_rows(docs):
                d["harmed"], minutes(d)]
 
 
+def reached_rows(docs):
+    for d in docs:
+        row = [d["name"]]
+        for which in ("common", "rare"):
+            ways, reached = d["plan"][which]
+            row += [f"{n:,}" for n in (ways, reached, ways - reached)]
+        yield [*row, d["plan"]["tries"]]
+
+
+def never(docs):
+    """The calls of which no step was reached in any way, in any target that has them."""
+    found = [f"{d['name']}: ``{call}`` of the {role}" for d in docs for role, call in d["plan"]["never"]]
+    return f"No step was reached, in no way, of: {'; '.join(found)}." if found else "Of each call, some step was reached."
+
+
 def outcome_rows(docs, outcomes):
     for d in docs:
         count = collections.Counter()
@@ -171,6 +198,9 @@ def page(docs):
               f"{', '.join(str(n or 'all') for n in sorted(reads))}.",
         targets=table(["target", "steps: injector", "reader", "errors", "short", "die", "delay", "wrong", "harmed", "minutes"],
                       target_rows(steps), [20, 10, 10, 10, 9, 9, 9, 8, 8, 8]),
+        reached=table(["target", "common: ways", "reached", "never", "rare: ways", "reached", "never", "tries"],
+                      reached_rows(steps), [20, 12, 12, 10, 12, 12, 10, 8]),
+        never=never(steps), runs=", ".join(str(n) for n in sorted({d["plan"]["runs"] for d in steps})),
         outcomes=table(["target", *outcomes], outcome_rows(steps, outcomes), [20] + [10] * len(outcomes)),
         calls=table(["call", "of", "times", "ways"], call_rows(steps), [24, 12, 12, 52]),
         confined=table(["for", "steps", "ways to fail", "minutes"], (

@@ -5,11 +5,10 @@ nothing had been, and the caller must get a true answer: what was not done isn't
 those that the target has lost, and nothing is said of the target that isn't so.
 
 For make check some steps by chance (RECLAIM_TORTURE_SEED repeats them); RECLAIM_FAULT_MATRIX=1 tries all but
-most of the many reads of a heap (RECLAIM_FAULT_READS=0: those too), and writes a line for each remedy and kind."""
+most of the many reads of a heap (RECLAIM_FAULT_READS=0: those too), each until it was reached: plan.py."""
 
 import collections
 import errno
-import math
 import os
 import random
 import threading
@@ -21,6 +20,7 @@ import pytest
 import judge
 import steprecord
 from advice import Advice
+from plan import Plan
 from steps import BARRED, GONE, INWARD, MEMORY, ROLES, Steps
 
 MATRIX = bool(os.environ.get("RECLAIM_FAULT_MATRIX"))
@@ -28,11 +28,9 @@ SEED = int(os.environ.get("RECLAIM_TORTURE_SEED") or time.time())
 SECONDS = float(os.environ.get("RECLAIM_FAULT_SECONDS", 0.4))  # for each of them, unless all is tried
 SAID = os.environ.get("RECLAIM_FAULT_SAID")  # a file, for whoever wants to read all that was said
 AT_ONCE = 3
+RUNS = 5  # of each of them, undisturbed, to know the steps by
 # A heap is read in thousands of steps that are all alike: so many of each kind, evenly spread. 0: all of them.
 READS = int(os.environ.get("RECLAIM_FAULT_READS", 600))
-READING = ("pread_mem", "ioctl")
-# Runs differ by what they wait for: after so many that have ended before the step, there are no more steps.
-BEYOND = 6
 PAGES = 512 << 10  # of its own, or of the kernel's batches (mm_struct's counters): not ours to tell apart
 
 # Said of the target or of the moment, and true of none of these, which are asleep or go on as they did before.
@@ -223,11 +221,11 @@ class Verdicts:
             if what:
                 self.said[what] += 1
 
-    def save(self, name, calls, began, passed):
+    def save(self, name, plan, began, passed):
         steps = collections.Counter()
         for (role, call, how, outcome, _), n in self.said.items():
             steps[role, call, how, outcome] += n
-        steprecord.save(name, began, exhaustive=MATRIX, reads=READS, steps={role: len(calls[role]) for role in ROLES},
+        steprecord.save(name, began, exhaustive=True, reads=READS, steps=plan.steps, plan=plan.record(),
                     counts=[[*what, n] for what, n in steps.items()], wrong=self.wrong, harmed=self.harmed, passed=passed)
 
     def tell(self, capsys, name):
@@ -303,15 +301,9 @@ def one(target, steps, role, k, kind, verdicts):
 
 
 def ways(target, steps, role, k, call, verdicts):
-    """All that can happen at one step. True when it was reached."""
-    reached = one(target, steps, role, k, 0, verdicts)
-    n = steps.ways if reached else 1
-    for way in range(1, n):
-        one(target, steps, role, k, way, verdicts)
-    if call not in INWARD:
-        for kind in ("die", "delay"):
-            reached |= one(target, steps, role, k, kind, verdicts)
-    return reached
+    """All that can happen at one step, once."""
+    for kind in [*range(steps.ways_of(call)), *(() if call in INWARD else ("die", "delay"))]:
+        one(target, steps, role, k, kind, verdicts)
 
 
 def count_steps(target, steps):
@@ -325,80 +317,95 @@ def count_steps(target, steps):
     raise AssertionError(f"{target.remedy} doesn't work undisturbed: {t}")
 
 
-def share(start_one, todo, verdicts):
-    """One victim's share."""
-    target, steps = start_one(), Steps()
+def plan_steps(targets):
+    """By what they do when all of them are at work, as they are later."""
+    def some(target):
+        steps = Steps()
+        try:
+            return [count_steps(target, steps)[0] for _ in range(RUNS)]
+        finally:
+            steps.close()
+    with ThreadPoolExecutor(len(targets)) as pool:
+        runs = [run for several in pool.map(some, targets) for run in several]
+    steps = Steps()
     try:
-        for role, k, call in todo:
-            ways(target, steps, role, k, call, verdicts)
-        return target
+        count_steps(targets[0], steps)
+        return Plan(runs, steps, READS, len(targets))
     finally:
         steps.close()
 
 
-def exhaustive(calls):
-    for role in ROLES:
-        every = {c: max(1, math.ceil(calls[role].count(c) / READS)) if READS else 1 for c in READING}
-        seen = collections.Counter()
-        for k, call in enumerate(calls[role], 1):
-            seen[call] += 1
-            if seen[call] % every.get(call, 1) == 0:
-                yield role, k, call
-        for k in range(len(calls[role]) + 1, len(calls[role]) + 1 + BEYOND):
-            yield role, k, "beyond"
+def share(target, plan, verdicts):
+    """One target's share."""
+    steps = Steps()
+    try:
+        while (t := plan.take(target)) is not None:
+            reached = False
+            try:
+                reached = one(target, steps, t.role, t.step, t.kind, verdicts)
+            finally:
+                plan.back(t, target, reached)
+    finally:
+        steps.close()
 
 
 def sample(calls, seconds, verdicts):
     """By chance, but each kind of call as often as the others; until the time is over, and one was reached, which on a
     busy machine may take longer."""
     rng, end = random.Random(SEED), time.monotonic() + seconds
-    places = collections.defaultdict(list)
-    for role in ROLES:
-        for k, call in enumerate(calls[role], 1):
-            places[role, call].append(k)
-    kinds = sorted(places)
+    counts = {(role, call): calls[role].count(call) for role in ROLES for call in calls[role]}
+    kinds = sorted(counts)
     while time.monotonic() < end or not verdicts.counts and time.monotonic() < end + 30:
         role, call = rng.choice(kinds)
-        yield role, rng.choice(places[role, call]), call
+        yield role, f"{call}@{rng.randint(1, counts[role, call])}", call
 
 
-class Turns:
-    """An iterator for several threads."""
+def no_wrong(verdicts):
+    assert not verdicts.wrong, f"{len(verdicts.wrong)} wrong: " + "\n".join(verdicts.wrong[:30])
 
-    def __init__(self, it):
-        self.it, self.lock = iter(it), threading.Lock()
 
-    def __iter__(self):
-        return self
+def tell_said(name, verdicts):
+    if SAID:
+        with open(SAID, "a", encoding="utf-8") as f:
+            f.writelines(f"{n}\t{name}\t{' '.join(map(str, what))}\n" for what, n in verdicts.said.most_common())
 
-    def __next__(self):
-        with self.lock:
-            return next(self.it)
+
+def some_steps(start, name, capsys):
+    remedy, kind = TARGETS[name]
+    target, steps, verdicts = kind(start, remedy), Steps(), Verdicts()
+    calls, _ = count_steps(target, steps)
+    for role, k, call in sample(calls, SECONDS, verdicts):
+        ways(target, steps, role, k, call, verdicts)
+    steps.close()
+    verdicts.tell(capsys, name)
+    assert verdicts.counts
+    no_wrong(verdicts)
+    target.finish()
+    tell_said(name, verdicts)
+
+
+def all_steps(start, name, capsys):
+    remedy, kind = TARGETS[name]
+    began, passed, verdicts = time.time(), False, Verdicts()
+    targets = [kind(start, remedy) for _ in range(AT_ONCE)]
+    plan = plan_steps(targets)
+    try:
+        with ThreadPoolExecutor(len(targets)) as pool:
+            list(pool.map(lambda target: share(target, plan, verdicts), targets))
+        verdicts.tell(capsys, name)
+        no_wrong(verdicts)
+        assert not plan.missed(), f"{len(plan.missed())} of {len(plan.all)} never reached: {plan.missed()[:50]}"
+        for target in targets:
+            target.finish()
+        passed = True
+    finally:
+        verdicts.save(name, plan, began, passed)
+    tell_said(name, verdicts)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_each_step(start, name, capsys):
-    remedy, kind = TARGETS[name]
-    began, passed = time.time(), False
-    first, steps, verdicts = kind(start, remedy), Steps(), Verdicts()
-    calls, _ = count_steps(first, steps)
-    steps.close()
-    todo = Turns(exhaustive(calls) if MATRIX else sample(calls, SECONDS, verdicts))
-    spare = [first] + [kind(start, remedy) for _ in range(AT_ONCE - 1 if MATRIX else 0)]
-    try:
-        with ThreadPoolExecutor(len(spare)) as pool:
-            done = list(pool.map(lambda target: share(lambda: target, todo, verdicts), spare))
-        verdicts.tell(capsys, name)
-        assert sum(verdicts.counts.values()) > (100 if MATRIX else 0)
-        assert not verdicts.wrong, f"{len(verdicts.wrong)} wrong: " + "\n".join(verdicts.wrong[:30])
-        for target in done:
-            target.finish()
-        passed = True
-    finally:
-        verdicts.save(name, calls, began, passed)
-    if SAID:
-        with open(SAID, "a", encoding="utf-8") as f:
-            f.writelines(f"{n}\t{name}\t{' '.join(map(str, what))}\n" for what, n in verdicts.said.most_common())
+    (all_steps if MATRIX else some_steps)(start, name, capsys)
 
 
 def after(call, mark, calls):

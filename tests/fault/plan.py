@@ -1,0 +1,96 @@
+# SPDX-License-Identifier: GPL-2.0-or-later
+"""Which steps of a worker are to fail, in which ways, and which of them were reached. A step is known by its name and by
+how often that came before it, whatever came between: runs differ in how long they wait, and in what they find.
+
+*Common* are the steps that at least half of some undisturbed runs have: each must be reached, in each way. The others
+are *rare*: they are tried as well, some of each call, and may be met by none."""
+
+import collections
+import math
+import threading
+
+from steps import INWARD, ROLES
+
+READING = ("pread_mem", "ioctl")
+RARE = 16  # steps of each call
+# By each target; their heaps differ, and so do the steps that they have.
+TRIES = {True: 20, False: 1}
+
+
+def spread(first, last, most):
+    """At most so many of those numbers, evenly; 0: all."""
+    every = max(1, math.ceil((last - first + 1) / most)) if most else 1
+    return range(first + every - 1, last + 1, every)
+
+
+class Try:
+    """One step, in one way."""
+
+    def __init__(self, role, call, nth, kind, common):
+        self.role, self.call, self.nth, self.kind, self.common = role, call, nth, kind, common
+        self.tries, self.reached = collections.Counter(), False
+
+    @property
+    def step(self):
+        return f"{self.call}@{self.nth}"
+
+    def __repr__(self):
+        return f"{self.role}:{self.step}:{self.kind}"
+
+
+class Plan:
+    """Given out to several threads, each with its own target; what was not reached once more, to each of them."""
+
+    def __init__(self, runs, steps, reads, targets):
+        """@runs: the steps' names of each undisturbed run, by role."""
+        self.steps, self.targets, self.runs = {}, targets, len(runs)
+        self.given, self.change = 0, threading.Condition()
+        counted = [{role: collections.Counter(run[role]) for role in ROLES} for run in runs]
+        self.all = []
+        for role in ROLES:
+            self.steps[role] = 0
+            for call in sorted({call for run in counted for call in run[role]}):
+                counts = sorted(run[role][call] for run in counted)
+                common = counts[len(counts) // 2]
+                self.steps[role] += common
+                self.add(steps, role, call, spread(1, common, reads if call in READING else 0), True)
+                self.add(steps, role, call, spread(common + 1, counts[-1], RARE), False)
+        self.waiting = collections.deque(self.all)
+
+    def add(self, steps, role, call, numbers, common):
+        kinds = [*range(steps.ways_of(call)), *(() if call in INWARD else ("die", "delay"))]
+        self.all += [Try(role, call, nth, kind, common) for nth in numbers for kind in kinds]
+
+    def take(self, target):
+        """The next for this target, or None when it has nothing left to try."""
+        with self.change:
+            while True:
+                for i, t in enumerate(self.waiting):
+                    if t.tries[target] < TRIES[t.common]:
+                        del self.waiting[i]
+                        self.given += 1
+                        return t
+                if not self.given:
+                    return None
+                self.change.wait()
+
+    def back(self, t, target, reached):
+        with self.change:
+            t.tries[target] += 1
+            t.reached = reached
+            self.given -= 1
+            if not reached and sum(t.tries.values()) < TRIES[t.common] * self.targets:
+                self.waiting.append(t)
+            self.change.notify_all()
+
+    def missed(self, common=True):
+        return [t for t in self.all if t.common == common and not t.reached]
+
+    def record(self):
+        """Of common and of rare ones: how many there are, and were reached; how often the one was tried that took most."""
+        out = {}
+        for name, common in (("common", True), ("rare", False)):
+            those = [t for t in self.all if t.common == common]
+            out[name] = len(those), len(those) - len(self.missed(common))
+        return {**out, "runs": self.runs, "tries": max((sum(t.tries.values()) for t in self.all if t.common), default=0),
+                "never": sorted({(t.role, t.call) for t in self.all} - {(t.role, t.call) for t in self.all if t.reached})}
