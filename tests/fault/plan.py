@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""Which steps of a worker are to fail, in which ways, and which of them were reached. A step is known by its name and by
-how often that came before it, whatever came between: runs differ in how long they wait, and in what they find.
+"""Which steps of a worker are to fail, in which ways, and which of them were reached. A step is known by its name and
+by how often that came before it, whatever came between: runs differ in how long they wait, and in what they find.
 
 *Common* are the steps that at least half of some undisturbed runs have: each must be reached, in each way. The others
 are *rare*: they are tried as well, some of each call, and may be met by none."""
@@ -87,10 +87,11 @@ class Plan:
         return [t for t in self.all if t.common == common and not t.reached]
 
     def record(self):
-        """Of common and of rare ones: how many there are, and were reached; how often the one was tried that took most."""
+        """Of common and of rare ones: how many there are, and were reached."""
         out = {}
         for name, common in (("common", True), ("rare", False)):
             those = [t for t in self.all if t.common == common]
             out[name] = len(those), len(those) - len(self.missed(common))
-        return {**out, "runs": self.runs, "tries": max((sum(t.tries.values()) for t in self.all if t.common), default=0),
-                "never": sorted({(t.role, t.call) for t in self.all} - {(t.role, t.call) for t in self.all if t.reached})}
+        never = {(t.role, t.call) for t in self.all} - {(t.role, t.call) for t in self.all if t.reached}
+        tries = max(sum(t.tries.values()) for t in self.all if t.common)
+        return {**out, "runs": self.runs, "tries": tries, "never": sorted(never)}

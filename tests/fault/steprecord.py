@@ -11,14 +11,17 @@ import collections
 import json
 import os
 import platform
+import re
 import sys
+import textwrap
 import time
 from pathlib import Path
 
 sys.dont_write_bytecode = True
 TOP = Path(__file__).resolve().parent.parent.parent
-sys.path[:0] = [str(TOP / "tests")]
+sys.path[:0] = [str(TOP / "tests"), str(TOP / "tests/fault")]
 import judge  # noqa: E402
+import plan  # noqa: E402
 import tree  # noqa: E402
 
 WHERE = os.environ.get("RECLAIM_FAULT_RECORD")  # set by scripts/check when everything is to be tried
@@ -62,10 +65,10 @@ How they ended
 Which were reached
 ==================
 
-A step is known by its name and by how often that came before it in the same run; of some calls, here, only so many (above).
-*Common* are those that at least half of {runs} undisturbed runs have. Each of them must have been reached in each way, in
-another run if it wasn't in this, or the target has failed. *Rare* are the others that any of those runs has: 16 of each
-call, tried three times. *Ways* are steps in each way, *tries* is how often the one was tried that took most.
+A step is known by its name and by how often that came before it in the same run. *Common* are those that at least half
+of {runs} undisturbed runs have. Each of them must have been reached in each way, in a later run if not in the first, or
+the target has failed. *Rare* are the others that any of those runs has: of each call at most {rare}, each tried three
+times. *Ways* are steps times the ways of each; *tries* is how often the one was tried that took most.
 
 {reached}
 
@@ -142,9 +145,14 @@ def reached_rows(docs):
 
 
 def never(docs):
-    """The calls of which no step was reached in any way, in any target that has them."""
+    """The calls of which nothing was reached where some run had them, and those that no run has."""
     found = [f"{d['name']}: ``{call}`` of the {role}" for d in docs for role, call in d["plan"]["never"]]
-    return f"No step was reached, in no way, of: {'; '.join(found)}." if found else "Of each call, some step was reached."
+    made = {call for d in docs for _, call, *_ in d["counts"]}
+    steps = re.findall(r'\] = \{ "(\w+)"', (TOP / "tests/fault/steps.c").read_text(encoding="utf-8"))
+    out = [f"No step at all was reached of {'; '.join(found)}."] if found else []
+    unmade = ", ".join(f"``{call}``" for call in steps if call not in made)
+    out += [f"Calls that could fail, but that no target's run has: {unmade}."]
+    return "\n\n".join(textwrap.fill(line, 116) for line in out)
 
 
 def outcome_rows(docs, outcomes):
@@ -200,7 +208,7 @@ def page(docs):
                       target_rows(steps), [20, 10, 10, 10, 9, 9, 9, 8, 8, 8]),
         reached=table(["target", "common: ways", "reached", "never", "rare: ways", "reached", "never", "tries"],
                       reached_rows(steps), [20, 12, 12, 10, 12, 12, 10, 8]),
-        never=never(steps), runs=", ".join(str(n) for n in sorted({d["plan"]["runs"] for d in steps})),
+        never=never(steps), rare=plan.RARE, runs=", ".join(str(n) for n in sorted({d["plan"]["runs"] for d in steps})),
         outcomes=table(["target", *outcomes], outcome_rows(steps, outcomes), [20] + [10] * len(outcomes)),
         calls=table(["call", "of", "times", "ways"], call_rows(steps), [24, 12, 12, 52]),
         confined=table(["for", "steps", "ways to fail", "minutes"], (

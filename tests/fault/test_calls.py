@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: GPL-2.0-or-later
-"""What the worker asks of the kernel either is a step, which fails in tests/fault/test_steps.py, or is named in safety.rst
-with the reason why it is none (fault build)."""
+"""What the worker asks of the kernel either is a step, which fails in tests/fault/test_steps.py, or is named in
+safety.rst with the reason why it is none (fault build)."""
 
 import re
 import subprocess
@@ -21,7 +21,8 @@ def told_by(*argv, text=None):
 
 def of_libc():
     """What is the kernel's of all that the worker's objects call, as it is linked: __read_chk is not read."""
-    kernel = {*re.findall(r"#define SYS_(\w+)", told_by("gcc", "-E", "-dM", "-xc", "-", text="#include <sys/syscall.h>\n"))}
+    source = "#include <sys/syscall.h>\n"
+    kernel = {*re.findall(r"#define SYS_(\w+)", told_by("gcc", "-E", "-dM", "-xc", "-", text=source))}
     objects = [o for room in ROOMS for o in (judge.BUILD / "daemon" / room).rglob("*.o")]
     linked = {*re.findall(r"\bU (\w+)", told_by("nm", "-D", judge.WORKER))}
     names = linked & {*re.findall(r"\bU (\w+)", told_by("nm", "-u", *objects))}

@@ -24,8 +24,11 @@ def held(v, hold):
     v.wait_asleep()
     before = v.snapshot()
     message = workerproto.request(v.pid, remedies=workerproto.TRIM, timeout_us=DEADLINE * 1000000)
-    began = time.monotonic()
-    with workerproto.Worker(message, env=steps.env(hold=hold)) as worker:
+    with workerproto.Worker(None, env=steps.env(hold=hold)) as worker:
+        # Its start is none of its time.
+        judge.wait_for("it to wait for a request", PATIENCE, lambda: judge.state(worker.pid) == "S")
+        began = time.monotonic()
+        worker.socket.send(message)
         judge.wait_for(f"it to hold at {hold}", DEADLINE, lambda: steps.held)
         status = worker.wait(PATIENCE)
         took = time.monotonic() - began
