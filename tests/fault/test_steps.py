@@ -420,8 +420,8 @@ def last(call, calls):
 # What once was told wrong, or did harm: role, which step, in which way it fails; what must be told.
 TOLD = {
     "figures afterwards": ("injector", lambda c: after("openat", "detach", c), 0, "failed", "can't be measured"),
-    "its children": ("injector", lambda c: after("openat", "kcmp", c), 0, "refused", "Too many open files"),
-    "who shares its memory": ("injector", lambda c: after("readdir", "fdopendir", c), 0, "refused", "can't be listed"),
+    "who else there is": ("injector", lambda c: after("readdir", "fdopendir", c), 0, "refused", "shares its memory"),
+    "whose memory it is": ("injector", lambda c: after("openat", "fdopendir", c), 0, "refused", "Too many open files"),
     "threads to pick": ("injector", lambda c: after("readdir", "send", c), 0, "failed", "Cannot allocate memory"),
     "status of a thread": ("injector", lambda c: c.index("openat", after("recv", "getregs", c)) + 1, 0, "failed",
                            "Too many open files"),
