@@ -4,6 +4,8 @@ careless tool in victims/disturb.c, must be noticed by the same judge that the
 other tests use."""
 
 import ctypes
+import signal
+import struct
 import subprocess
 import time
 
@@ -165,6 +167,54 @@ def test_damaged_heap_is_noticed(start):
         mem.write(b"\xff")
     finds_harm(v.finish)
     assert "damaged" in v.note
+
+
+# victim.h, CANARY_HEAD; behind it size and seed
+CANARY_HEAD = struct.pack("<Q", 0xFEEDFACECAFE0001)
+
+
+def slots_of(v):
+    """Where the longest row of pointers to live blocks is in a victim that stands still: its slots."""
+    rows, row = [], []
+    with open(f"/proc/{v.pid}/mem", "rb", buffering=0) as mem:
+        memory = {}
+        for start, end, perms, _ in judge.mappings(v.pid):
+            if perms.startswith("rw-p"):
+                mem.seek(start)
+                memory[start] = mem.read(end - start)
+    heads = {start + at for start, data in memory.items()
+             for at in range(0, len(data), 16) if data.startswith(CANARY_HEAD, at)}
+    for data in memory.values():
+        for word, in struct.iter_unpack("<Q", data):
+            if word in heads:
+                row.append(word)
+            elif row:
+                rows.append(row)
+                row = []
+    return max(rows, key=len)
+
+
+@pytest.mark.parametrize("name, args", [
+    ("single", []), ("heap3", []), ("heap3", ["--no-idle"]), ("rseq", []),
+    ("purge_heap", ["--threads=2", "--blocks=800"]), ("bloat", ["--count=1000", "--threads=2"])],
+    ids=lambda p: p if isinstance(p, str) else "".join(p))
+def test_damaged_block_that_remains_is_noticed(start, name, args):
+    """One byte of a block, right before the end: hardly any block is replaced any more."""
+    v = start(name, *args)
+    v.moves_on(rounds=40)
+    v.proc.send_signal(signal.SIGSTOP)
+    judge.wait_for("the stop", 30, lambda: all(judge.state(v.pid, t) == "T" for t in judge.tids(v.pid)))
+    slots = slots_of(v)
+    assert len(slots) > 20, slots
+    with open(f"/proc/{v.pid}/mem", "r+b", buffering=0) as mem:
+        at = slots[len(slots) // 2] + 24
+        mem.seek(at)
+        byte = mem.read(1)[0]
+        mem.seek(at)
+        mem.write(bytes([byte ^ 1]))
+    v.set("stop", 1)
+    v.proc.send_signal(signal.SIGCONT)
+    assert "damaged" in finds_harm(v.finish)
 
 
 def test_deadlock_is_noticed(start):

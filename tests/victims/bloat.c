@@ -147,6 +147,7 @@ static void *churn(void *arg)
 		block_fill(slot[i], size, rnd(&s));
 		vs->progress[(uintptr_t)arg]++;
 	}
+	bloat_check(slot, 64);
 	return NULL;
 }
 
@@ -239,6 +240,7 @@ int main(int argc, char **argv)
 {
 	const char *mode = opt(argc, argv, "sleep", "poll");
 	unsigned long threads = opt_num(argc, argv, "threads", 0);
+	pthread_t t[VSTAT_THREADS];
 	char line[64];
 
 	vstat_open(argc, argv);
@@ -250,12 +252,9 @@ int main(int argc, char **argv)
 	count = opt_num(argc, argv, "count", 2000000);
 	every = opt_num(argc, argv, "every", 500);
 	build();
-	for (unsigned long i = 0; i < threads; i++) {
-		pthread_t t;
-
-		if (pthread_create(&t, NULL, churn, (void *)i))
+	for (unsigned long i = 0; i < threads; i++)
+		if (pthread_create(&t[i], NULL, churn, (void *)i))
 			die("pthread_create");
-	}
 	threads_await(threads);
 	printf("cmd=ready pid=%d rss_kib=%lu\n", getpid(), rss_kib());
 	vs->ready = 1;
@@ -266,5 +265,7 @@ int main(int argc, char **argv)
 		line[strcspn(line, "\n")] = 0;
 	} while (command(line));
 	vs->stop = 1;
+	for (unsigned long i = 0; i < threads; i++)
+		pthread_join(t[i], NULL);
 	return vstat_finish();
 }

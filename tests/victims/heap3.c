@@ -53,17 +53,25 @@ static void *worker(void *arg)
 			usleep(throttle_us);
 		errno = ERRNO_CANARY;
 	}
+	bloat_check(slot, SLOTS);
 	return NULL;
 }
 
-static void idle(int efd)
+static int idle_open(int efd)
 {
 	struct epoll_event ev = { .events = EPOLLIN };
 	int ep = epoll_create1(EPOLL_CLOEXEC);
-	uint64_t v;
 
 	if (ep < 0 || epoll_ctl(ep, EPOLL_CTL_ADD, efd, &ev))
 		die("epoll");
+	return ep;
+}
+
+static void idle(int ep, int efd)
+{
+	struct epoll_event ev;
+	uint64_t v;
+
 	for (;;) {
 		struct self self;
 		int r, e;
@@ -164,7 +172,7 @@ int main(int argc, char **argv)
 	unsigned long n = opt_num(argc, argv, "threads", 3);
 	bool idle_one = !opt(argc, argv, "no-idle", NULL);
 	int arenas = (int)opt_num(argc, argv, "arenas", idle_one ? 0 : 1);
-	int efd = eventfd(0, EFD_CLOEXEC);
+	int efd = eventfd(0, EFD_CLOEXEC), ep;
 	pthread_t t[VSTAT_THREADS + 1];
 
 	vstat_open(argc, argv);
@@ -179,9 +187,10 @@ int main(int argc, char **argv)
 	vs->sleeper_tid = getpid();
 	threads_await(n);
 	obey_start(argc, argv);
+	ep = idle_open(efd);
 	vs->helper_ready++;
 	vs->ready = 1;
-	idle(efd);
+	idle(ep, efd);
 	for (uintptr_t i = 0; i <= n; i++)
 		pthread_join(t[i], NULL);
 	return vstat_finish();

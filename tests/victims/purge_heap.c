@@ -294,6 +294,7 @@ static void *storm(void *arg)
 		vs->progress[nthreads + SLEEPERS]++;
 		usleep(2000);
 	}
+	bloat_check(mine, MINE);
 	return NULL;
 }
 

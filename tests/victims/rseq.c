@@ -84,6 +84,7 @@ static void *counter(void *arg)
 		slot_renew(&slot[which], &s, BLOCK_MIN + rnd(&s) % 6000);
 		vs->progress[id]++;
 	}
+	bloat_check(slot, SLOTS);
 	for (int i = 0; i < SLOTS; i++)
 		free(slot[i]);
 	return NULL;

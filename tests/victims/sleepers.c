@@ -146,6 +146,7 @@ static void *churn(void *arg)
 		block_fill(b, size, rnd(&s));
 		vs->progress[(uintptr_t)arg]++;
 	}
+	bloat_check(&b, 1);
 	free(b);
 	return NULL;
 }

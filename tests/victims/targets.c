@@ -292,6 +292,7 @@ static void mode_inmalloc(void)
 		in_malloc = 0;
 		block_fill(slot[i], size, rnd(&s));
 	}
+	bloat_check(slot, 256);
 }
 
 /* --- exec while somebody works on us ---------------------------------------------------------- */
