@@ -16,6 +16,8 @@ import tempfile
 import time
 from pathlib import Path
 
+import varies
+
 TOP = Path(__file__).resolve().parent.parent
 BUILD = Path(os.environ.get("RECLAIM_BUILD", TOP / "build"))
 CTL = BUILD / "reclaimctl"
@@ -148,9 +150,9 @@ class Snapshot:
         self.maps = mappings(pid) if self.state != "Z" else []
         self.fds = sorted(os.listdir(f"/proc/{pid}/fd")) if self.state != "Z" else []
 
-    def differences(self, now, quiet=True):
+    def differences(self, now, quiet=True, may=varies.NOTHING):
         """What is different in @now, as a list of texts. quiet: the process does nothing by
-        itself, so that not even its own memory may have grown."""
+        itself, so each thread is where it was. may: what else it may have changed by itself."""
         out = []
         if now.tracer != self.tracer:
             out.append(f"TracerPid {self.tracer} -> {now.tracer}")
@@ -163,18 +165,19 @@ class Snapshot:
                 out.append(f"{k} {v} -> {now.process[k]}")
         for tid, sig in self.threads.items():
             got = now.threads.get(tid)
-            if tid in self.passing:
+            if tid in self.passing or may.threads and tid != self.pid:
                 continue
             if got is None:
                 out.append(f"thread {tid} is gone")
             elif got != sig:
                 out.append(f"thread {tid}: {sig} -> {got}")
+        if not may.threads:
+            out += [f"new thread {tid}" for tid in now.threads if tid not in self.threads and tid not in now.passing]
         if quiet:
-            out += [f"new thread {tid}" for tid in now.threads if tid not in self.threads]
             out += self.call_differences(now)
-            if now.fds != self.fds:
-                out.append(f"descriptors {self.fds} -> {now.fds}")
-        return out + self.map_differences(now, quiet)
+        if now.fds != self.fds:
+            out.append(f"descriptors {self.fds} -> {now.fds}")
+        return out + self.map_differences(now, may)
 
     def call_differences(self, now):
         out = []
@@ -188,7 +191,13 @@ class Snapshot:
             out.append(f"thread {tid} was in {before}, now in {after}")
         return out
 
-    def map_differences(self, now, quiet):
+    def usable(self):
+        """Bytes of its own memory: (the first heap, the rest). Arenas reserve what they can't use yet."""
+        own = [(e - s, p) for s, e, perms, p in self.maps if own_memory(p) and not perms.startswith("---")]
+        heap = sum(n for n, p in own if p == "[heap]")
+        return heap, sum(n for n, _ in own) - heap
+
+    def map_differences(self, now, may):
         out = []
         ours = [(s, e) for s, e, _, p in self.maps if own_memory(p)]
         files = {(s, e, perms, p) for s, e, perms, p in self.maps if not own_memory(p)}
@@ -199,8 +208,16 @@ class Snapshot:
                 continue
             if perms.startswith("rwx"):
                 out.append(f"writable and executable: {s:x}-{e:x}")
-            if quiet and not covered(s, e, ours):
+            if not may.memory and not (may.heap and p == "[heap]") and not covered(s, e, ours):
                 out.append(f"new memory {s:x}-{e:x} {perms} {p}")
+        heap, rest = (after - before for before, after in zip(self.usable(), now.usable()))
+        if may.heap and heap > may.heap << 20:
+            out.append(f"its heap has grown by {heap >> 20} MiB")
+        if may.memory and rest > may.memory << 20:
+            out.append(f"{rest >> 20} MiB more memory")
+        more = len(now.maps) - len(self.maps)
+        if more > may.mappings:
+            out.append(f"{more} more mappings")
         return out
 
 
@@ -242,6 +259,7 @@ class Victim:
         self.proc = subprocess.Popen(self.argv, stdin=subprocess.PIPE, stdout=stdout or subprocess.DEVNULL,
                                      stderr=self.err, env=env, cwd=cwd, **popen)
         self.pid = self.proc.pid
+        self.may = varies.of(self.argv)
 
     # --- status page
     def get(self, name):
@@ -306,7 +324,7 @@ class Victim:
         last = []
 
         def same():
-            last[:] = before.differences(self.snapshot(), quiet)
+            last[:] = before.differences(self.snapshot(), quiet, self.may)
             return not last
         assert self.alive(), self.obituary()
         try:

@@ -12,6 +12,7 @@ import zlib
 from pathlib import Path
 
 import judge
+import varies
 
 
 class Server:
@@ -26,6 +27,7 @@ class Server:
         line = self.proc.stdout.readline()
         assert line.startswith("ready"), line
         self.pid = self.proc.pid
+        self.may = varies.of(self.proc.args)
         self.pause = pause
         self.stop = threading.Event()
         self.done, self.errors, self.slowest = [0] * clients, [], 0.0

@@ -118,7 +118,7 @@ static void hammer_count_murder(struct hammer *h, const struct murder *m)
 	struct tally *t = &h->tally;
 
 	t->kills[m->who]++;
-	t->kills_at_work += m->at_work;
+	t->kills_at_work += m->at_work && m->who != MURDER_READER;
 	t->spent += m->spent;
 	t->guarded += m->guarded;
 	t->calls[h->killed] += m->calls;
@@ -127,7 +127,7 @@ static void hammer_count_murder(struct hammer *h, const struct murder *m)
 
 static void hammer_kills(struct hammer *h)
 {
-	/* The injector dies more often than its reader, which harms nobody. */
+	/* The injector dies more often than its reader, which harms nobody: that is no kill of those asked for. */
 	static const enum murder_who whom[] = { MURDER_INJECTOR, MURDER_INJECTOR, MURDER_INJECTOR, MURDER_BOTH,
 						MURDER_READER };
 	struct tally *t = &h->tally;
@@ -146,7 +146,7 @@ static void hammer_kills(struct hammer *h)
 		}
 		if (r == 0) {
 			hammer_count_murder(h, &m);
-			kills++;
+			kills += m.who != MURDER_READER;
 		} else {
 			struct strike_result refused = { .outcome = REMEDY_REFUSED };
 

@@ -7,6 +7,7 @@
 
 #include "base/clock.h"
 #include "base/text.h"
+#include "murder.h"
 
 uint64_t tally_calls(const struct tally *t)
 {
@@ -102,10 +103,10 @@ void tally_print(const struct tally *t, pid_t pid)
 	tally_field("readers", t->readers);
 	tally_field("stop_us_max", t->stop_max_ns / 1000);
 	tally_field("stop_us_mean", t->strikes ? t->stop_sum_ns / t->strikes / 1000 : 0);
-	tally_field("kills", t->kills[0] + t->kills[1] + t->kills[2]);
-	tally_field("kills_injector", t->kills[0]);
-	tally_field("kills_reader", t->kills[1]);
-	tally_field("kills_both", t->kills[2]);
+	tally_field("kills", t->kills[MURDER_INJECTOR] + t->kills[MURDER_BOTH]);
+	tally_field("kills_injector", t->kills[MURDER_INJECTOR]);
+	tally_field("kills_reader", t->kills[MURDER_READER]);
+	tally_field("kills_both", t->kills[MURDER_BOTH]);
 	tally_field("kills_at_work", t->kills_at_work);
 	tally_field("spent", t->spent);
 	tally_field("guarded", t->guarded);

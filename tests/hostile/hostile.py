@@ -176,7 +176,7 @@ class Whole:
     def __init__(self, v, quiet=True, maps=True):
         self.v, self.quiet, self.before = v, quiet, v.snapshot()
         if not maps:
-            self.before.map_differences = lambda now, quiet: []
+            self.before.map_differences = lambda now, may: []
 
     def seen(self):
         let_go(self.v.pid)

@@ -111,12 +111,21 @@ def test_stop_is_noticed(start):
 
 
 LEAKER = """
-import mmap, sys
+import ctypes, mmap, os, sys
+file = os.open(sys.executable, os.O_RDONLY)
 sys.stdout.write("ready\\n"); sys.stdout.flush()
 sys.stdin.buffer.raw.read(1)
-keep = mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+keep = %s
 sys.stdin.buffer.raw.read(1)
 """
+# what it leaks, and what is said of that
+LEAKS = {
+    "memory": ("mmap.mmap(-1, 8 << 20, flags=mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)", "new memory"),
+    "file": ("ctypes.CDLL(None).mmap(None, 4096, 1, 2, file, 0)", "new mapping"),
+    "descriptor": ("os.open('/', os.O_RDONLY)", "descriptors"),
+}
+# of a program that does nothing by itself, and of one that works
+QUIET = pytest.mark.parametrize("quiet", [True, False], ids=["quiet", "busy"])
 
 
 def told_to_change(start, script):
@@ -131,11 +140,14 @@ def told_to_change(start, script):
     return v, before
 
 
-def test_leaked_mapping_is_noticed(start):
-    v, before = told_to_change(start, LEAKER)
-    judge.wait_for("the mapping", 30, lambda: len(judge.mappings(v.pid)) != len(before.maps)
-                   or judge.mappings(v.pid) != before.maps)
-    assert "new memory" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+@QUIET
+@pytest.mark.parametrize("what", LEAKS)
+def test_leaked_mapping_is_noticed(start, what, quiet):
+    how, said = LEAKS[what]
+    v, before = told_to_change(start, LEAKER % how)
+    judge.wait_for("the leak", 30, lambda: judge.mappings(v.pid) != before.maps or v.snapshot().fds != before.fds)
+    v.wait_asleep()
+    assert said in finds_harm(lambda: v.unharmed(before, quiet, timeout=0.3))
 
 
 HELPER = """
@@ -147,11 +159,12 @@ sys.stdin.buffer.raw.read(1)
 """
 
 
-def test_new_thread_is_noticed(start):
+@QUIET
+def test_new_thread_is_noticed(start, quiet):
     v, before = told_to_change(start, HELPER)
     judge.wait_for("the thread", 30, lambda: len(judge.tids(v.pid)) == 2)
     v.wait_asleep()
-    assert "new thread" in finds_harm(lambda: v.unharmed(before, timeout=0.3))
+    assert "new thread" in finds_harm(lambda: v.unharmed(before, quiet, timeout=0.3))
 
 
 def test_damaged_heap_is_noticed(start):

@@ -11,6 +11,7 @@ import judge
 
 COMPARE = judge.TOP / "tests/frames/compare.py"
 PATIENCE = 600  # and so long for each thousand stops
+LEAST_SAME = 0.9  # of all stacks, to the outermost frame
 
 Subject = namedtuple("Subject", "name program args")
 
@@ -37,6 +38,8 @@ def compare(drivers, subject, stops, seed):
         doc = json.loads(lines[-1])
         assert not doc["different"], f"{doc['different']} of {doc['stacks']} stacks differ: {doc['differ']}"
         assert doc["stops"] == stops and doc["same"] + doc["shorter"] + doc["longer"] == doc["stacks"], doc
+        # it would be easy never to differ by never saying anything
+        assert doc["same"] >= LEAST_SAME * doc["stacks"], doc
         assert r.victim.alive(), r.victim.obituary()
         assert not r.victim.get("errors"), r.victim.note
     return doc

@@ -12,12 +12,11 @@ import judge
 from pyload import Server
 
 HAMMER = judge.BUILD / "hammer"
-# where the program itself maps and unmaps: ten thousand leaks can't hide in this
-SLACK = 24
-# What the others map by themselves and keep. heap: its first heap grows (brk). What regs maps for a moment it gives back.
-MAPS = {"regs": "nothing", "bloat": "nothing", "single": "heap", "rseq": "heap"}
 PATIENCE = 60
-GIVES_BACK = 10
+# EINTR where a program's own signals bring it about. Without us: 2, 9, 1 and 4 in four minutes on a busy machine
+# (safety.rst, windows that remain). A chain has one thread's signals blocked, so it adds occasions, but few of all.
+EINTR_ALONE = 10  # in each four minutes that have begun
+EINTR_SHARE = 100  # and one in so many injections
 LEAST = 100  # injections of a case that had the time for them
 LEAST_ASLEEP = 20  # into one sleep in a call in which somebody is touched
 
@@ -72,6 +71,10 @@ KILLS = [
     Kill("Python, six kinds of sleep", "python", PYTHON, "purge", 90000, 0.03, False),
     Kill("Python, six kinds of sleep, collected", "python", PYTHON, "collect", 30000, 0.03, False),
 ]
+# Of these the worker itself is killed, as reclaimctl starts it: a tenth of all kills, in equal parts
+WORKERS = [k for k in KILLS if k.name in ("registers in epoll_wait", "registers in a timed futex",
+                                          "idle beside three malloc threads", "single-threaded malloc loop")]
+WORKERS_SHARE = 0.1
 
 
 class Ended(Exception):
@@ -122,22 +125,19 @@ def begin(program, args):
     return v
 
 
-def mappings_grown(program, before, pid):
-    """How many there are more. Of a program that keeps nothing that it maps there is none, and no memory where none was."""
-    itself, new, more = MAPS.get(program), [], [0]
+def as_it_was(v, before, patience):
+    """How many mappings more it has than @before, when all that can be compared is as it was."""
+    last = []
 
-    def as_before():
-        now = judge.Snapshot(pid)
-        more[0] = len(now.maps) - len(before.maps)
-        new[:] = before.map_differences(now, quiet=True) if itself else []
-        if itself == "heap":
-            new[:] = [d for d in new if not d.endswith("[heap]")]
-        return not new and more[0] <= (0 if itself else SLACK)
+    def same():
+        now = judge.Snapshot(v.pid)
+        last[:] = [len(now.maps) - len(before.maps), *before.differences(now, quiet=False, may=v.may)]
+        return len(last) == 1
     try:
-        judge.wait_for("it to have no more mappings", GIVES_BACK, as_before)
+        judge.wait_for("it to look as before", patience, same)
     except AssertionError as e:
-        raise AssertionError(f"{e}: {more[0]} more mappings, {new}") from None
-    return more[0]
+        raise AssertionError(f"{e}: {last[1:]}") from None
+    return last[0]
 
 
 class Running:
@@ -145,8 +145,6 @@ class Running:
 
     def __init__(self, program, args):
         self.program, self.victim = program, begin(program, args)
-        # all but its first thread come and go, and others get their numbers
-        self.passing = "--mode=threads" in args
 
     def __enter__(self):
         v = self.victim
@@ -155,8 +153,6 @@ class Running:
         if self.program != "bloat":
             v.moves_on(timeout=PATIENCE)
         self.before = judge.Snapshot(v.pid)
-        if self.passing:
-            self.before.passing = set(self.before.threads) - {v.pid}
         return self
 
     def __exit__(self, *exc):
@@ -173,20 +169,14 @@ class Running:
     def eintr(self):
         return 0 if self.program == "server" else self.victim.get("eintr")
 
-    def judge(self):
+    def judge(self, patience=PATIENCE):
         """All that outlived the last injection; then the victim's own judgement of itself."""
         v = self.victim
-        if self.program == "server":
-            v.moves_on(timeout=PATIENCE)
-            diff = self.before.differences(judge.Snapshot(v.pid), quiet=False)
-            assert not diff, diff
+        if self.program == "bloat":
+            assert v.command("verify")["bad"] == 0, v.note
         else:
-            v.unharmed(self.before, quiet=False, timeout=PATIENCE)
-            if self.program == "bloat":
-                assert v.command("verify")["bad"] == 0, v.note
-            else:
-                v.moves_on(timeout=PATIENCE)
-        grown = mappings_grown(self.program, self.before, v.pid)
+            v.moves_on(timeout=PATIENCE)
+        grown = as_it_was(v, self.before, patience)
         v.finish()
         return grown
 
@@ -201,6 +191,11 @@ def hammer(drivers, pid, options, limit):
     return doc
 
 
+def eintr_alone(case, doc):
+    """How many may be the program's own."""
+    return EINTR_ALONE * (1 + doc["ms"] // 240000) + doc["calls"] // EINTR_SHARE if SIGNALS in case.args else 0
+
+
 def inject(drivers, case, count, seed, limit_ms):
     """@count injections into a new victim; what came of them."""
     with Running(case.program, case.args) as r:
@@ -210,7 +205,7 @@ def inject(drivers, case, count, seed, limit_ms):
         doc["eintr"], doc["components"] = r.eintr(), r.components()
         # A signal of the program's own that comes while a chain has a thread's signals blocked makes the kernel wake
         # another one (retarget_shared_pending()), whichever handles it in the end: EINTR where it never restarts.
-        assert not doc["eintr"] or SIGNALS in case.args, f"EINTR: {r.victim.note}"
+        assert doc["eintr"] <= eintr_alone(case, doc), f"{doc['eintr']} EINTR: {r.victim.note}"
         doc["mappings"] = r.judge()
     # Less when it was told to end, or came last.
     assert doc["calls"] >= min(count, LEAST) or drivers.ended or limit_ms < 1000 * PATIENCE, f"hardly any: {doc}"
@@ -218,13 +213,16 @@ def inject(drivers, case, count, seed, limit_ms):
 
 
 def kill(drivers, case, count, seed, limit_ms):
-    """@count injectors or their readers killed; then it must still be possible to act on it."""
+    """@count injectors killed, alone or with their readers, and some readers besides; then it must still be possible to
+    act on it."""
     with Running(case.program, case.args) as r:
         doc = hammer(drivers, r.victim.pid, [*r.page, f"--kills={count}", f"--seed={seed}", f"--limit-ms={limit_ms}",
                                              f"--kill={case.kill}", "--timeout-ms=1000", f"--delay-us={case.delay_us}"],
                      limit_ms / 1000 + 3 * PATIENCE)
         doc["eintr"], doc["components"] = r.eintr(), r.components()
-        assert case.counted or not doc["eintr"], f"EINTR: {r.victim.note}"
+        # A kill leaves one at most. Where only the reader was killed, its injector is in the end, too.
+        may = doc["kills"] + doc["kills_reader"] if case.counted else 0
+        assert doc["eintr"] <= may, f"{doc['eintr']} EINTR, and {may} kills that may leave one: {r.victim.note}"
         judge.wait_for("a last trim", PATIENCE, lambda: judge.trim(r.victim.pid, "--timeout=2s").rc == 0)
         doc["mappings"] = r.judge()
     return doc
@@ -242,8 +240,6 @@ def asleep_as_before(v, before):
         except (AssertionError, OSError, TypeError):
             return "woken"  # it ended while we looked
         diff[:] = before.differences(now)
-        if len(now.maps) > len(before.maps):
-            diff.append(f"mappings {len(before.maps)} -> {len(now.maps)}")
         return not diff and "same"
     try:
         return judge.wait_for("it to look as before", PATIENCE, same) == "same"

@@ -24,6 +24,7 @@ sys.path[:0] = [str(TESTS / "torture"), str(TESTS / "live"), str(TESTS)]
 import framing  # noqa: E402
 import hammering  # noqa: E402
 import record  # noqa: E402
+import workers  # noqa: E402
 from sleeping import CASES as SLEEPERS  # noqa: E402
 
 SLEEP_MS = 1500
@@ -92,6 +93,11 @@ class Million:
         self.case("kills", case.name, case.program,
                   lambda: hammering.kill(self.drivers, case, max(count, 1), seed, self.left_ms()), seed)
 
+    def workers(self, case, count):
+        seed = self.seed()
+        self.case("workers", case.name, case.program,
+                  lambda: workers.kill_workers(self.drivers, case, max(count, 1), seed, self.left_ms()), seed)
+
     def sleeps(self, case):
         seed = self.seed()
         self.case("sleeps", case.name, "sleepers", lambda: hammering.sleep(self.drivers, case, SLEEP_MS, seed), seed)
@@ -106,8 +112,11 @@ class Million:
         a = self.args
         for c in hammering.CASES if a.injections else []:
             yield self.injections, c, int(a.injections * c.share)
+        of_workers = int(a.kills * hammering.WORKERS_SHARE) // len(hammering.WORKERS) + 1 if a.kills else 0
+        for k in hammering.WORKERS if a.kills else []:
+            yield self.workers, k, of_workers
         for k in hammering.KILLS if a.kills else []:
-            yield self.kills, k, int(a.kills * k.share) + 1
+            yield self.kills, k, int(a.kills * (1 - hammering.WORKERS_SHARE) * k.share) + 1
         for s in framing.SUBJECTS if a.stops else []:
             yield self.stacks, s, a.stops // len(framing.SUBJECTS) + 1
         for s in SLEEPERS if a.injections else []:
@@ -138,7 +147,7 @@ class Million:
         self.all_at(self.jobs())
         self.more()
         print(f"1..{self.n}")
-        kills = sum(r.doc["kills"] for r in self.results if r.kind == "kills")
+        kills = sum(r.doc["kills"] for r in self.results if r.kind in ("kills", "workers"))
         stops = sum(r.doc["stops"] for r in self.results if r.kind == "stops")
         reached = [self.total("calls"), kills, stops]
         wanted = [self.args.injections, self.args.kills, self.args.stops]
