@@ -120,6 +120,18 @@ def mappings(pid):
     return out
 
 
+def descriptors(pid):
+    """The numbers of those that it keeps."""
+    out = []
+    for fd in Path(f"/proc/{pid}/fd").iterdir():
+        try:
+            if os.readlink(fd) not in varies.MOMENTARY:
+                out.append(fd.name)
+        except FileNotFoundError:
+            pass  # closed since
+    return sorted(out)
+
+
 def own_memory(path):
     return path in ("", "[heap]") or path.startswith(("[anon", "[stack"))
 
@@ -148,7 +160,7 @@ class Snapshot:
                 self.threads[tid] = {k: t[k] for k in self.SIGNALS}
                 self.calls[tid] = syscall_of(pid, tid)
         self.maps = mappings(pid) if self.state != "Z" else []
-        self.fds = sorted(os.listdir(f"/proc/{pid}/fd")) if self.state != "Z" else []
+        self.fds = descriptors(pid) if self.state != "Z" else []
 
     def differences(self, now, quiet=True, may=varies.NOTHING):
         """What is different in @now, as a list of texts. quiet: the process does nothing by

@@ -11,6 +11,8 @@ from pathlib import Path
 # mapping's place is then nothing that could be compared.
 Varies = namedtuple("Varies", "threads heap memory mappings", defaults=(False, 0, 0, 0))
 NOTHING = Varies()
+# Files that glibc opens for a moment, from within malloc() and free(): how many arenas, and may a heap shrink?
+MOMENTARY = {"/sys/devices/system/cpu/online", "/proc/sys/vm/overcommit_memory"}
 
 # of its program, with the argument that makes it so: the first that fits
 KNOWN = [
