@@ -189,7 +189,9 @@ def movers(tmp_path):
     shutil.copy("/bin/sleep", program)
     script = 'for i in $(seq 70); do "$0" 1000 & echo $!; done; echo; read end; kill $(jobs -p)'
     with subprocess.Popen(["bash", "-c", script, program], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as p:
-        yield sorted(int(line) for line in iter(p.stdout.readline, b"\n"))
+        pids = sorted(map(int, iter(p.stdout.readline, b"\n")))
+        judge.wait_for("bash to run them", 30, lambda: all(judge.status(n)["Name"] == program.name for n in pids))
+        yield pids
         p.communicate(b"\n")
 
 
@@ -481,8 +483,7 @@ def test_cost_with_500_processes(terminal):
     sleepers = [subprocess.Popen([judge.PYTHON, "-ISc", "import time; a = bytearray(12 << 20); time.sleep(1000)"]
                                  if i < 50 else ["sleep", "1000"]) for i in range(500)]
     try:
-        t = terminal()
-        t.run(what=f"{judge.CTL} top; cat /proc/$$/stat >$D/stat")
+        t = terminal().run(what=f"{judge.CTL} top; cat /proc/$$/stat >$D/stat")
         began = time.monotonic()
         t.see("COMMAND", "sleep|python3")
         time.sleep(30)
@@ -496,5 +497,4 @@ def test_cost_with_500_processes(terminal):
     finally:
         for p in sleepers:
             p.kill()
-        for p in sleepers:
             p.wait()
