@@ -138,6 +138,9 @@ def test_strikes_back(start, place, bystanders, capsys):
     for i in range(TIMES * OFTEN):
         t = act(verdict, v.pid, ("trim", "purge")[i % 2], timeout=0.2)
         assert v.alive() and not v.get("errors"), f"{t}: {v.note or v.obituary()}"
+        # For each of them a second is waited.
+        if v.get("result") >= TIMES:
+            break
     until(verdict, v, "result", 0.2)
     let_go(v.pid)
     goes_on(v)

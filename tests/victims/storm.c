@@ -241,6 +241,9 @@ static void *strike(void *arg)
 		at = strstr(text, "TracerPid:");
 		if (at)
 			pid = atoi(at + 10);
+		/* For a moment the parent passes for the tracer (__ptrace_unlink(), ptrace not 0 yet). */
+		if (pid == getppid())
+			continue;
 		if (pid > 0 && !ptrace(PTRACE_SEIZE, pid, NULL, NULL)) {
 			ptrace(PTRACE_INTERRUPT, pid, NULL, NULL);
 			vs->result++;
