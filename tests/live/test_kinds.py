@@ -297,8 +297,10 @@ def voluntary(pid, tid):
     return int(judge.status(pid, tid)["voluntary_ctxt_switches"])
 
 
-def threads_named(v):
-    return {judge.status(v.pid, t, "Name").split("-")[1]: t for t in judge.tids(v.pid) if t != v.pid}
+def kernels_threads(v):
+    """{"sqp", "wrk": tid} when there are both; for a moment a new one has the name of the one that it was made from."""
+    named = {(judge.status(v.pid, t, "Name") or "").partition("-")[2][:3]: t for t in judge.tids(v.pid) if t != v.pid}
+    return named.keys() == {"sqp", "wrk"} and named
 
 
 @pytest.mark.parametrize("usable", [False, True], ids=["nobody else", "one that sleeps"])
@@ -309,8 +311,7 @@ def test_workers_of_the_kernel(start, usable):
     judge.wait_for("it to be ready", 30, lambda: v.get("ready") or not v.alive())
     if v.proc.poll() == 77:
         pytest.skip("io_uring is not to be had: kernel.io_uring_disabled, or a filter")
-    judge.wait_for("the kernel's threads", 30, lambda: len(judge.tids(v.pid)) == 3)
-    kernels = threads_named(v)
+    kernels = judge.wait_for("the kernel's threads", 30, lambda: kernels_threads(v))
     v.wait_asleep()
     judge.wait_for("the worker to sleep", 30, lambda: judge.state(v.pid, kernels["wrk"]) == "S")
     assert judge.state(v.pid, kernels["sqp"]) == "R"
