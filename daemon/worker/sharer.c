@@ -91,7 +91,7 @@ static int sharer_ask_threads(int root, const struct pstat *of, pid_t pid)
 		if (r)
 			return r;
 	}
-	return r;
+	return sharer_is_none(r) ? 0 : r;
 }
 
 int sharer_find(int root, const struct pstat *of, pid_t *ret)
