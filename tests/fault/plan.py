@@ -23,6 +23,11 @@ def spread(first, last, most):
     return range(first + every - 1, last + 1, every)
 
 
+def ways_at(steps, call):
+    """All that can happen at a step."""
+    return [*range(steps.ways_of(call)), *(() if call in INWARD else ("die", "delay"))]
+
+
 class Try:
     """One step, in one way."""
 
@@ -58,8 +63,7 @@ class Plan:
         self.waiting = collections.deque(self.all)
 
     def add(self, steps, role, call, numbers, common):
-        kinds = [*range(steps.ways_of(call)), *(() if call in INWARD else ("die", "delay"))]
-        self.all += [Try(role, call, nth, kind, common) for nth in numbers for kind in kinds]
+        self.all += [Try(role, call, nth, kind, common) for nth in numbers for kind in ways_at(steps, call)]
 
     def take(self, target):
         """The next for this target, or None when it has nothing left to try."""

@@ -20,8 +20,8 @@ import pytest
 import judge
 import steprecord
 from advice import Advice
-from plan import Plan
-from steps import BARRED, GONE, INWARD, MEMORY, ROLES, Steps
+from plan import Plan, ways_at
+from steps import BARRED, GONE, MEMORY, ROLES, Steps
 
 MATRIX = bool(os.environ.get("RECLAIM_FAULT_MATRIX"))
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED") or time.time())
@@ -302,7 +302,7 @@ def one(target, steps, role, k, kind, verdicts):
 
 def ways(target, steps, role, k, call, verdicts):
     """All that can happen at one step, once."""
-    for kind in [*range(steps.ways_of(call)), *(() if call in INWARD else ("die", "delay"))]:
+    for kind in ways_at(steps, call):
         one(target, steps, role, k, kind, verdicts)
 
 

@@ -131,7 +131,7 @@ static void victim_main(enum victim_threads threads, pid_t parent)
 /* ---- around it ---- */
 
 /* Whoever installs a handler through libc tells the kernel where its __restore_rt is. */
-static uint64_t restorer(void)
+uint64_t victim_restorer(void)
 {
 	struct {
 		uint64_t handler, flags, restorer, mask;
@@ -158,7 +158,7 @@ static void plan(struct victim *v)
 {
 	v->plan = (struct remedy_plan){
 		.possible = 1,
-		.code.restorer = restorer(),
+		.code.restorer = victim_restorer(),
 		.queue = {
 			.possible = 1,
 			.add = function((const void *)(uintptr_t)victim_add),

@@ -57,6 +57,9 @@ struct victim {
 
 /* Fails the test unless it is there, ready, and can be injected into. Skips it under valgrind. */
 void victim_start(struct victim *v, enum victim_threads threads, enum victim_script script);
+/* The address of libc's __restore_rt, here and in whom we fork. Fails the test when nobody tells. */
+uint64_t victim_restorer(void);
+
 /* Fails the test unless it has lived until now (or was to exit), and has been let go of. */
 void victim_finish(struct victim *v);
 

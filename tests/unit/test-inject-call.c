@@ -25,6 +25,7 @@
 #include "base/pstatus.h"
 #include "inject/inject.h"
 #include "inject/trace.h"
+#include "queue-victim.h"
 #include "under-valgrind.h"
 
 #define MS 1000000ull
@@ -111,19 +112,6 @@ static uint64_t mask_of_it(void)
 	return st.sig_blk;
 }
 
-/* Whoever installs a handler through libc tells the kernel where its __restore_rt is. */
-static uint64_t restorer(void)
-{
-	const struct sigaction ours = { .sa_handler = count }, none = { .sa_handler = SIG_DFL };
-	uint64_t now[4] = { 0 };
-
-	assert_int_equal(sigaction(SIGUSR2, &ours, NULL), 0);
-	assert_int_equal(syscall(SYS_rt_sigaction, SIGUSR2, NULL, now, 8), 0);
-	assert_int_equal(sigaction(SIGUSR2, &none, NULL), 0);
-	assert_true(now[2]);
-	return now[2];
-}
-
 static int setup(void **state)
 {
 	_cleanup_close_ int root = procfs_open_root("/proc"), empty = memfd_create("empty", MFD_CLOEXEC);
@@ -140,7 +128,7 @@ static int setup(void **state)
 	assert_true(page->stack != MAP_FAILED && page->beyond != MAP_FAILED);
 	assert_int_equal(trace_init(), 0);
 	assert_int_equal(pipe2(v.wake, O_CLOEXEC) | pipe2(v.repair, O_CLOEXEC), 0);
-	v.restorer = restorer();
+	v.restorer = victim_restorer();
 	v.pid = fork();
 	assert_true(v.pid >= 0);
 	if (!v.pid)
