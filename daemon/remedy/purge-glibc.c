@@ -57,8 +57,8 @@ static int purge_glibc_fill(struct purge_glibc *p, const struct purge_ask *ask)
 					glibc_prescan(p->target, &p->glibc, p->arenas[p->at], &p->cursor, p->v, max,
 						      ask->max_bytes, &p->n);
 
-		/* Caught in the middle of a change: once more, then this arena is for the next purge. */
-		if (r == -EBADMSG || r == -EAGAIN) {
+		/* Caught in the middle of a change, or of a trim: once more, then this arena is for the next purge. */
+		if (r == -EBADMSG || r == -EAGAIN || r == -EFAULT) {
 			p->n = 0;
 			p->cursor = (struct glibc_cursor){ 0 };
 			if (++torn < TORN_MAX)

@@ -340,27 +340,25 @@ static void purge_scan_failed(int r, struct remedy_result *ret)
 	} known[] = {
 		{ -ETIME, REMEDY_TIMEOUT, "time was up before all of it was read" },
 		{ -EDQUOT, REMEDY_TIMEOUT, "its allocator takes too long to be read" },
-		{ -ESRCH, REMEDY_GONE, "it has exited" },
-		{ -EFAULT, REMEDY_GONE, "it has exited, or ran another program" },
+		{ -ESRCH, REMEDY_GONE, "it has exited, or ran another program" },
+		{ -EFAULT, REMEDY_REFUSED, PURGE_CHANGING },
 		{ -EBADMSG, REMEDY_REFUSED, PURGE_CHANGING },
 		{ -EAGAIN, REMEDY_REFUSED, PURGE_CHANGING },
 	};
 
-	for (size_t i = 0; i < ARRAY_SIZE(known); i++) {
+	ret->outcome = REMEDY_FAILED;
+	text_format(ret->reason, sizeof(ret->reason), "reading its allocator failed: %s", strerror(-r));
+	for (size_t i = 0; i < ARRAY_SIZE(known); i++)
 		if (known[i].error == r) {
 			ret->outcome = known[i].outcome;
 			text_format(ret->reason, sizeof(ret->reason), "%s", known[i].text);
-			return;
 		}
-	}
-	ret->outcome = REMEDY_FAILED;
-	text_format(ret->reason, sizeof(ret->reason), "reading its allocator failed: %s", strerror(-r));
 }
 
 static int purge_rounds(struct purge_run *run, struct remedy_result *ret)
 {
 	for (;;) {
-		struct purge_round round;
+		struct purge_round round = { .passed = 0 };
 		int r;
 
 		if (clock_ns() >= run->site->deadline_ns) {
@@ -370,11 +368,14 @@ static int purge_rounds(struct purge_run *run, struct remedy_result *ret)
 		}
 		r = run->site->purge->scan(run->site->purge->ctx, &run->ask, &round);
 		run->ask.skip = 0;
+		run->passed = round.passed;
+		/* To the reader it looks like one whose memory changes. */
+		if ((r < 0 || (round.kind == PURGE_DONE && run->passed)) && inject_is_over(run->site->target))
+			r = -ESRCH;
 		if (r < 0) {
 			purge_scan_failed(r, ret);
 			return r;
 		}
-		run->passed = round.passed;
 		if (round.kind == PURGE_DONE)
 			return 0;
 		r = purge_round(run, &round, ret);
@@ -431,9 +432,8 @@ static void purge_run(const struct remedy_site *site, const struct remedy_plan *
 	ret->stops = run.stops;
 	ret->call_ns = run.longest_hold_ns;
 	/* What was given back counts, also where the rest could not be. */
-	if (r == 0 && (run.rounds || !run.skipped))
-		ret->outcome = REMEDY_DONE;
-	else if (run.rounds && (ret->outcome == REMEDY_REFUSED || ret->outcome == REMEDY_TIMEOUT))
+	if ((r == 0 && !run.skipped) ||
+	    (run.rounds && (r == 0 || ret->outcome == REMEDY_REFUSED || ret->outcome == REMEDY_TIMEOUT)))
 		ret->outcome = REMEDY_DONE;
 	purge_tell(&run, ret);
 	if (r < 0 && ret->outcome == REMEDY_DONE)

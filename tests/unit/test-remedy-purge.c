@@ -1,6 +1,7 @@
 // SPDX-License-Identifier: GPL-2.0-or-later
 /* The injector's half of a purge, on a live process, with a reader of our own that errs, lies and is late. */
 #include <errno.h>
+#include <fcntl.h>
 #include <setjmp.h>
 #include <signal.h>
 #include <stdarg.h>
@@ -11,7 +12,9 @@
 #include <stdio.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/wait.h>
 #include <time.h>
+#include <unistd.h>
 
 #include "base/clock.h"
 #include "inject/trace.h"
@@ -38,6 +41,7 @@ struct world {
 	uint64_t lie; /* see lies[] */
 	uint64_t late_ns;
 	struct purge_lists last;
+	struct inject_target other; /* without a driver */
 };
 
 static int scan(void *ctx, const struct purge_ask *ask, struct purge_round *ret)
@@ -152,6 +156,7 @@ static void purge(struct world *w, struct remedy_site *site, struct remedy_resul
 	struct remedy_plan plan = { .possible = 1, .parts = PURGE_GLIBC, .note = "what the user should know" };
 	uint64_t began_ns;
 
+	site->target = &w->other;
 	if (w->d) {
 		site->target = &w->d->target;
 		plan.arena = plan.gil = w->d->code;
@@ -182,7 +187,7 @@ static void test_scan_fails(void **state)
 		{ -ETIME, REMEDY_TIMEOUT, "time was up" },
 		{ -EDQUOT, REMEDY_TIMEOUT, "takes too long to be read" },
 		{ -ESRCH, REMEDY_GONE, "it has exited" },
-		{ -EFAULT, REMEDY_GONE, "ran another program" },
+		{ -EFAULT, REMEDY_REFUSED, "keeps changing" },
 		{ -EBADMSG, REMEDY_REFUSED, "keeps changing" },
 		{ -EAGAIN, REMEDY_REFUSED, "keeps changing" },
 		{ -EPIPE, REMEDY_FAILED, "failed: Broken pipe" },
@@ -191,7 +196,7 @@ static void test_scan_fails(void **state)
 
 	(void)state;
 	for (size_t i = 0; i < ARRAY_SIZE(rows); i++) {
-		struct world w = { .scan_error = rows[i].error };
+		struct world w = { .scan_error = rows[i].error, .other.mem_fd = -1 };
 		struct remedy_site site = { .deadline_ns = 0 };
 		struct remedy_result res;
 
@@ -201,6 +206,34 @@ static void test_scan_fails(void **state)
 			fail_msg("%d: %s", rows[i].error, res.reason);
 		assert_int_equal(w.scans, 1);
 	}
+}
+
+/* Memory of a program that has ended looks, to the reader, as if it kept changing. */
+static void test_it_is_over(void **state)
+{
+	struct world fails = { .scan_error = -EFAULT }, passes = { .passed = 3 };
+	struct remedy_site site = { .deadline_ns = 0 };
+	struct remedy_result res;
+	char path[64];
+	pid_t pid = fork();
+
+	(void)state;
+	if (pid == 0)
+		for (;;)
+			(void)pause();
+	(void)snprintf(path, sizeof(path), "/proc/%d/mem", pid);
+	fails.other.mem_fd = passes.other.mem_fd = open(path, O_RDONLY);
+	assert_true(fails.other.mem_fd > 0);
+	for (int over = 0; over < 2; over++) {
+		purge(&fails, &site, &res);
+		assert_int_equal(res.outcome, over ? REMEDY_GONE : REMEDY_REFUSED);
+		purge(&passes, &site, &res);
+		assert_int_equal(res.outcome, over ? REMEDY_GONE : REMEDY_DONE);
+		assert_non_null(strstr(res.reason, over ? "ran another program" : "it keeps changing"));
+		(void)kill(pid, SIGKILL);
+		(void)waitpid(pid, NULL, 0);
+	}
+	(void)close(fails.other.mem_fd);
 }
 
 static void test_no_time(void **state)
@@ -218,7 +251,7 @@ static void test_no_time(void **state)
 
 static void test_nothing_left(void **state)
 {
-	struct world w = { .kind = PURGE_DONE };
+	struct world w = { .kind = PURGE_DONE, .other.mem_fd = -1 };
 	struct remedy_site site = { .deadline_ns = 0 };
 	struct remedy_result res;
 
@@ -460,6 +493,7 @@ int main(void)
 		cmocka_unit_test(test_works),	   cmocka_unit_test(test_lies),	   cmocka_unit_test(test_errors),
 		cmocka_unit_test(test_no_reader),  cmocka_unit_test(test_many),	   cmocka_unit_test(test_early),
 		cmocka_unit_test(test_broken),	   cmocka_unit_test(test_skipped), cmocka_unit_test(test_late),
+		cmocka_unit_test(test_it_is_over),
 	};
 
 	return cmocka_run_group_tests(tests, NULL, NULL);
