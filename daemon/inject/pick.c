@@ -13,6 +13,7 @@
 #include "base/parse.h"
 #include "base/procfs.h"
 #include "base/pstat.h"
+#include "inject/beside.h"
 #include "inject/partial.h"
 #include "inject/restart.h"
 #include "inject/session.h"
@@ -45,6 +46,7 @@ struct pick {
 	size_t nsleeping, nrunning;
 	struct candidate vetoed[PICK_VETOES]; /* stopped in vain where they sleep: not again as long as they do */
 	size_t nvetoed;
+	pid_t beside; /* the pause has ended on its processor; 0: on any */
 	size_t nskip, nseen; /* sleepers that earlier rounds have tried in vain; all seen in this one */
 	struct inject_found found;
 	unsigned long pause_ns;
@@ -218,6 +220,18 @@ static int pick_look(struct pick *p, pid_t tid)
 	return 0;
 }
 
+/* The one whose processor we have come to is where our timer has met it, as long as we are there. */
+static void pick_beside_first(struct pick *p)
+{
+	for (size_t i = 1; i < p->nrunning; i++)
+		if (p->running[i].tid == p->beside) {
+			struct candidate c = p->running[i];
+
+			p->running[i] = p->running[0];
+			p->running[0] = c;
+		}
+}
+
 static int pick_list(struct pick *p)
 {
 	_cleanup_close_ int fd = openat(p->target->piddir, "task", O_RDONLY | O_DIRECTORY | O_CLOEXEC);
@@ -243,6 +257,7 @@ static int pick_list(struct pick *p)
 	}
 	if (!seen && !de && errno)
 		return -errno;
+	pick_beside_first(p);
 	return seen ? 0 : -ESRCH;
 }
 
@@ -352,9 +367,13 @@ static int pick_try_all(struct pick *p, const struct candidate *v, size_t n)
 static void pick_pause(struct pick *p)
 {
 	unsigned long ns = p->pause_ns / 2 + (unsigned long)rand_r(&p->seed) % p->pause_ns;
-	struct timespec ts = { .tv_nsec = (long)ns };
+	const struct timespec ts = { .tv_nsec = (long)ns };
 
-	(void)nanosleep(&ts, NULL);
+	p->beside = p->nrunning ? p->running[(size_t)rand_r(&p->seed) % p->nrunning].tid : 0;
+	if (p->beside && p->search->which != INJECT_SLEEPING)
+		beside_sleep(p->target, p->beside, ns);
+	else
+		(void)nanosleep(&ts, NULL);
 	p->pause_ns = MIN(p->pause_ns + p->pause_ns / 8, PICK_PAUSE_LAST_NS);
 	/* Other sleepers next time, if there are more than fit. */
 	p->nskip = p->nseen > p->nskip + PICK_CANDIDATES ? p->nskip + PICK_CANDIDATES : 0;

@@ -1,0 +1,59 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+#include "inject/beside.h"
+
+#include <errno.h>
+#include <sched.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "base/procfs.h"
+
+#define SETS 8 /* of 1024 processors each: NR_CPUS is 8192 at most (arch/x86/Kconfig, Linux 6.18) */
+#define STAT_PROCESSOR 39 /* proc_pid_stat(5), since Linux 2.2.8 */
+#define STAT_MAX 2048
+
+/* On which it was last. -errno. */
+static int beside_processor(const struct inject_target *target, pid_t tid)
+{
+	char path[sizeof("task/-2147483648/stat")], text[STAT_MAX];
+	const char *at;
+	ssize_t n;
+	long cpu;
+	char *end;
+
+	(void)snprintf(path, sizeof(path), "task/%d/stat", tid);
+	n = procfs_read_once(target->piddir, path, text, sizeof(text));
+	if (n < 0)
+		return (int)n;
+	/* Its name, field 2, is of any bytes, and ends with the last of these. */
+	at = strrchr(text, ')');
+	for (int field = 2; at && field < STAT_PROCESSOR; field++)
+		at = strchr(at + 1, ' ');
+	if (!at)
+		return -EBADMSG;
+	cpu = strtol(at, &end, 10);
+	return end == at || cpu < 0 || cpu >= (long)SETS * CPU_SETSIZE ? -EBADMSG : (int)cpu;
+}
+
+void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)
+{
+	const struct timespec ts = { .tv_nsec = (long)ns };
+	cpu_set_t own[SETS], one[SETS];
+	int cpu = beside_processor(target, tid);
+	bool bound = false;
+
+	memset(own, 0, sizeof(own));
+	memset(one, 0, sizeof(one));
+	if (cpu >= 0 && sched_getaffinity(0, sizeof(own), own) == 0 && CPU_ISSET_S(cpu, sizeof(own), own)) {
+		CPU_SET_S(cpu, sizeof(one), one);
+		bound = sched_setaffinity(0, sizeof(one), one) == 0;
+	}
+	(void)nanosleep(&ts, NULL);
+	if (bound && sched_setaffinity(0, sizeof(own), own) < 0) {
+		/* Its control group may use others by now: whatever there is. */
+		memset(own, 0xff, sizeof(own));
+		(void)sched_setaffinity(0, sizeof(own), own);
+	}
+}

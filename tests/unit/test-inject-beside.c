@@ -1,0 +1,185 @@
+// SPDX-License-Identifier: GPL-2.0-or-later
+/* A pause that ends on another thread's processor: where we are after it, what becomes of our mask, whom it meets. */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <setjmp.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#include <cmocka.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/prctl.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include "base/clock.h"
+#include "inject/beside.h"
+#include "inject/session.h"
+#include "inject/trace.h"
+#include "under-valgrind.h"
+
+#define PAUSE_NS 500000ul
+#define TRIES 100
+#define STOP_NS 1000000000ull
+#define WORK 3000 /* rounds between two calls: some microseconds */
+
+static cpu_set_t whole;
+
+/* It calls often. Its name is one that /proc/PID/stat shows as it is. */
+static struct inject_target start(int cpu)
+{
+	struct inject_target t = { .mem_fd = -1, .pid = fork() };
+	volatile unsigned int work = 0;
+	char path[32], byte;
+	cpu_set_t one;
+
+	if (t.pid == 0) {
+		CPU_ZERO(&one);
+		CPU_SET(cpu, &one);
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)prctl(PR_SET_NAME, ") R 1 (2\n)");
+		if (sched_setaffinity(0, sizeof(one), cpu < 0 ? &whole : &one) < 0)
+			_exit(1);
+		for (;;) {
+			for (int i = 0; i < WORK; i++)
+				work++;
+			(void)!read(-1, &byte, 1);
+		}
+	}
+	assert_true(t.pid > 0);
+	(void)snprintf(path, sizeof(path), "/proc/%d", t.pid);
+	t.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
+	assert_true(t.piddir >= 0);
+	(void)usleep(20000);
+	return t;
+}
+
+static void finish(const struct inject_target *t)
+{
+	(void)kill(t->pid, SIGKILL);
+	(void)waitpid(t->pid, NULL, 0);
+	(void)close(t->piddir);
+}
+
+static void mask_is(const cpu_set_t *want)
+{
+	cpu_set_t now;
+
+	assert_int_equal(sched_getaffinity(0, sizeof(now), &now), 0);
+	assert_true(CPU_EQUAL(&now, want));
+}
+
+/* How many of the pauses have ended on @cpu. */
+static unsigned int ended_on(const struct inject_target *t, pid_t tid, int cpu)
+{
+	unsigned int n = 0;
+
+	for (int i = 0; i < TRIES; i++) {
+		const uint64_t began_ns = clock_ns();
+
+		beside_sleep(t, tid, PAUSE_NS);
+		n += sched_getcpu() == cpu;
+		assert_true(clock_ns() - began_ns >= PAUSE_NS);
+	}
+	return n;
+}
+
+static void test_where_it_ends(void **state)
+{
+	(void)state;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+		struct inject_target t;
+
+		if (!CPU_ISSET(cpu, &whole))
+			continue;
+		t = start(cpu);
+		/* By the time that we ask, a scheduler may have found us another one. */
+		assert_in_range(ended_on(&t, t.pid, cpu), TRIES / 2, TRIES);
+		mask_is(&whole);
+		finish(&t);
+	}
+}
+
+/* Of processors that we have been kept away from none is used. */
+static void test_not_ours(void **state)
+{
+	int first = -1, last = -1;
+	struct inject_target t;
+	cpu_set_t one;
+
+	(void)state;
+	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++)
+		if (CPU_ISSET(cpu, &whole)) {
+			first = first < 0 ? cpu : first;
+			last = cpu;
+		}
+	if (first == last)
+		skip();
+	t = start(first);
+	CPU_ZERO(&one);
+	CPU_SET(last, &one);
+	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
+	assert_int_equal(ended_on(&t, t.pid, last), TRIES);
+	mask_is(&one);
+	assert_int_equal(sched_setaffinity(0, sizeof(whole), &whole), 0);
+	finish(&t);
+}
+
+static void test_nobody(void **state)
+{
+	struct inject_target t = start(-1);
+
+	(void)state;
+	(void)ended_on(&t, 1, -1); /* no thread of it */
+	finish(&t);
+	t.piddir = -1;
+	(void)ended_on(&t, t.pid, -1);
+	mask_is(&whole);
+}
+
+/* How often isn't it stopped on its way out of a call? On a virtual machine hardly ever, from another processor. */
+static void test_who_calls_often(void **state)
+{
+	static const uint8_t call[] = { 0x0f, 0x05 };
+	struct inject_target t;
+	unsigned int outside = 0;
+
+	(void)state;
+	if (under_valgrind())
+		skip();
+	assert_int_equal(trace_init(), 0);
+	t = start(-1);
+	for (int i = 0; i < TRIES; i++) {
+		_cleanup_inject_ struct inject *inj = NULL;
+		struct inject_stop stop;
+		const uint8_t *pc;
+
+		beside_sleep(&t, t.pid, PAUSE_NS);
+		assert_int_equal(inject_open(&t, t.pid, clock_ns() + STOP_NS, &inj), 0);
+		inject_where(inj, &stop);
+		/* It is a child of ours, and its code where ours is. */
+		pc = (const uint8_t *)(uintptr_t)stop.regs.r[CPU_RIP];
+		outside += memcmp(pc - sizeof(call), call, sizeof(call)) != 0;
+	}
+	print_message("%u of %d outside of a call\n", outside, TRIES);
+	assert_in_range(outside, TRIES / 4, TRIES);
+	finish(&t);
+}
+
+int main(void)
+{
+	const struct CMUnitTest tests[] = {
+		cmocka_unit_test(test_where_it_ends),
+		cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_who_calls_often),
+	};
+
+	if (sched_getaffinity(0, sizeof(whole), &whole) < 0)
+		return 1;
+	return cmocka_run_group_tests(tests, NULL, NULL);
+}
