@@ -11,17 +11,22 @@
 #include "base/procfs.h"
 
 #define SETS 8 /* of 1024 processors each: NR_CPUS is 8192 at most (arch/x86/Kconfig, Linux 6.18) */
-#define STAT_PROCESSOR 39 /* proc_pid_stat(5), since Linux 2.2.8 */
+#define STAT_PROCESSOR 39 /* proc_pid_stat(5), since Linux 2.2.8; two behind it, since 2.5.19, the policy */
 #define STAT_MAX 2048
 
-/* On which it was last. -errno. */
+/* Beside one that goes first always we might never wake up. */
+static bool beside_gives_way(long policy)
+{
+	return policy == SCHED_OTHER || policy == SCHED_BATCH || policy == SCHED_IDLE;
+}
+
+/* On which it was last. -EBUSY: no place for us; -errno. */
 static int beside_processor(const struct inject_target *target, pid_t tid)
 {
-	char path[sizeof("task/-2147483648/stat")], text[STAT_MAX];
+	char path[sizeof("task/-2147483648/stat")], text[STAT_MAX], *end;
+	long cpu, policy;
 	const char *at;
 	ssize_t n;
-	long cpu;
-	char *end;
 
 	(void)snprintf(path, sizeof(path), "task/%d/stat", tid);
 	n = procfs_read_once(target->piddir, path, text, sizeof(text));
@@ -34,7 +39,11 @@ static int beside_processor(const struct inject_target *target, pid_t tid)
 	if (!at)
 		return -EBADMSG;
 	cpu = strtol(at, &end, 10);
-	return end == at || cpu < 0 || cpu >= (long)SETS * CPU_SETSIZE ? -EBADMSG : (int)cpu;
+	(void)strtoul(end, &end, 10); /* its real-time priority */
+	policy = strtol(end, &end, 10);
+	if (*end != ' ' || !beside_gives_way(policy))
+		return -EBUSY;
+	return cpu < 0 || cpu >= (long)SETS * CPU_SETSIZE ? -EBADMSG : (int)cpu;
 }
 
 void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)

@@ -18,7 +18,8 @@
 
 /*
  * Sleeps for @ns (below a second), or until a signal. We are bound to the processor only while we sleep: once somebody
- * is stopped, any other may be free earlier. One that we are not allowed to use is left alone, and so is our mask then.
+ * is stopped, any other may be free earlier. One that we are not allowed to use, or whose thread goes first always, is
+ * left alone, and so is our mask then.
  */
 void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns);
 

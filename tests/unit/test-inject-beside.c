@@ -23,6 +23,7 @@
 #include "under-valgrind.h"
 
 #define PAUSE_NS 500000ul
+#define LONG_NS 900000000ul
 #define TRIES 100
 #define STOP_NS 1000000000ull
 #define WORK 3000 /* rounds between two calls: some microseconds */
@@ -129,6 +130,50 @@ static void test_not_ours(void **state)
 	finish(&t);
 }
 
+/* Is somebody who sleeps beside it bound to one processor? */
+static bool is_bound_beside(const struct inject_target *t)
+{
+	const pid_t pid = fork();
+	bool bound = false;
+	cpu_set_t now;
+
+	if (pid == 0) {
+		beside_sleep(t, t->pid, LONG_NS);
+		_exit(0);
+	}
+	assert_true(pid > 0);
+	for (int i = 0; i < TRIES && !bound; i++) {
+		assert_int_equal(sched_getaffinity(pid, sizeof(now), &now), 0);
+		bound = CPU_COUNT(&now) == 1;
+		(void)usleep(1000);
+	}
+	(void)kill(pid, SIGKILL);
+	(void)waitpid(pid, NULL, 0);
+	return bound;
+}
+
+/* Who runs before everybody else, and doesn't rest, would let us wait for ever. */
+static void test_goes_first(void **state)
+{
+	const struct sched_param first = { .sched_priority = 1 }, none = { .sched_priority = 0 };
+	struct inject_target t;
+	bool can;
+
+	(void)state;
+	if (CPU_COUNT(&whole) == 1)
+		skip();
+	t = start(-1);
+	assert_true(is_bound_beside(&t));
+	can = sched_setscheduler(t.pid, SCHED_FIFO, &first) == 0;
+	if (can)
+		assert_false(is_bound_beside(&t));
+	assert_int_equal(sched_setscheduler(t.pid, SCHED_BATCH, &none), 0);
+	assert_true(is_bound_beside(&t));
+	finish(&t);
+	if (!can)
+		skip();
+}
+
 static void test_nobody(void **state)
 {
 	struct inject_target t = start(-1);
@@ -173,9 +218,8 @@ static void test_who_calls_often(void **state)
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
-		cmocka_unit_test(test_where_it_ends),
-		cmocka_unit_test(test_not_ours),
-		cmocka_unit_test(test_nobody),
+		cmocka_unit_test(test_where_it_ends),	cmocka_unit_test(test_not_ours),
+		cmocka_unit_test(test_nobody),		cmocka_unit_test(test_goes_first),
 		cmocka_unit_test(test_who_calls_often),
 	};
 
