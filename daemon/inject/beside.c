@@ -8,6 +8,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "base/procfs.h"
 
 #define SETS 8 /* of 1024 processors each: NR_CPUS is 8192 at most (arch/x86/Kconfig, Linux 6.18) */
@@ -39,18 +40,30 @@ static int beside_processor(const struct inject_target *target, pid_t tid)
 	if (!at)
 		return -EBADMSG;
 	cpu = strtol(at, &end, 10);
+	if (end == at || cpu < 0 || cpu >= (long)SETS * CPU_SETSIZE)
+		return -EBADMSG;
 	(void)strtoul(end, &end, 10); /* its real-time priority */
 	policy = strtol(end, &end, 10);
-	if (*end != ' ' || !beside_gives_way(policy))
-		return -EBUSY;
-	return cpu < 0 || cpu >= (long)SETS * CPU_SETSIZE ? -EBADMSG : (int)cpu;
+	return *end == ' ' && beside_gives_way(policy) ? (int)cpu : -EBUSY;
 }
 
-void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)
+/* What we were bound to before. Its control group may use others by now: then whatever there is. */
+static void beside_leave(const cpu_set_t own[SETS])
+{
+	cpu_set_t all[SETS];
+
+	if (sched_setaffinity(0, sizeof(all), own) == 0)
+		return;
+	memset(all, 0xff, sizeof(all));
+	(void)sched_setaffinity(0, sizeof(all), all);
+}
+
+int beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)
 {
 	const struct timespec ts = { .tv_nsec = (long)ns };
+	const int cpu = beside_processor(target, tid);
+	const uint64_t began_ns = clock_ns();
 	cpu_set_t own[SETS], one[SETS];
-	int cpu = beside_processor(target, tid);
 	bool bound = false;
 
 	memset(own, 0, sizeof(own));
@@ -60,9 +73,8 @@ void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long n
 		bound = sched_setaffinity(0, sizeof(one), one) == 0;
 	}
 	(void)nanosleep(&ts, NULL);
-	if (bound && sched_setaffinity(0, sizeof(own), own) < 0) {
-		/* Its control group may use others by now: whatever there is. */
-		memset(own, 0xff, sizeof(own));
-		(void)sched_setaffinity(0, sizeof(own), own);
-	}
+	if (!bound)
+		return 0;
+	beside_leave(own);
+	return clock_ns() - began_ns > ns + BESIDE_LATE_NS ? -ETIME : 1;
 }

@@ -16,11 +16,17 @@
 
 #include "inject/inject.h"
 
+#define BESIDE_LATE_NS 20000000ull
+
 /*
  * Sleeps for @ns (below a second), or until a signal. We are bound to the processor only while we sleep: once somebody
- * is stopped, any other may be free earlier. One that we are not allowed to use, or whose thread goes first always, is
- * left alone, and so is our mask then.
+ * is stopped, any other may be free earlier. Left alone is one that we are not allowed to use, or whose thread goes
+ * first always: there we might not even die in time. 1: we have slept there; 0: wherever we were; -ETIME: it has let us
+ * in BESIDE_LATE_NS too late, and would do so again.
+ *
+ * Where the kernel keeps its timers off a processor (nohz_full) and our mask has it, the thread is interrupted from
+ * another one, as without us.
  */
-void beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns);
+int beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns) __must_check;
 
 #endif

@@ -47,6 +47,7 @@ struct pick {
 	struct candidate vetoed[PICK_VETOES]; /* stopped in vain where they sleep: not again as long as they do */
 	size_t nvetoed;
 	pid_t beside; /* the pause has ended on its processor; 0: on any */
+	bool crowded; /* where there was no place for us */
 	size_t nskip, nseen; /* sleepers that earlier rounds have tried in vain; all seen in this one */
 	struct inject_found found;
 	unsigned long pause_ns;
@@ -220,16 +221,17 @@ static int pick_look(struct pick *p, pid_t tid)
 	return 0;
 }
 
-/* The one whose processor we have come to is where our timer has met it, as long as we are there. */
+/* Our timer has met it where it is, as long as we are on its processor. One that is to come last still does. */
 static void pick_beside_first(struct pick *p)
 {
-	for (size_t i = 1; i < p->nrunning; i++)
-		if (p->running[i].tid == p->beside) {
-			struct candidate c = p->running[i];
+	for (size_t i = 1; i < p->nrunning; i++) {
+		const struct candidate c = p->running[i];
 
-			p->running[i] = p->running[0];
-			p->running[0] = c;
-		}
+		if (c.tid != p->beside || pick_order(&c) != pick_order(&p->running[0]))
+			continue;
+		memmove(&p->running[1], &p->running[0], i * sizeof(c));
+		p->running[0] = c;
+	}
 }
 
 static int pick_list(struct pick *p)
@@ -363,17 +365,33 @@ static int pick_try_all(struct pick *p, const struct candidate *v, size_t n)
 	return -EAGAIN;
 }
 
+/* On the processor of one of those that are tried first, if any is at work. */
+static void pick_sleep(struct pick *p, unsigned long ns)
+{
+	const struct timespec ts = { .tv_nsec = (long)ns };
+	size_t n = 0;
+
+	while (n < p->nrunning && pick_order(&p->running[n]) == pick_order(&p->running[0]))
+		n++;
+	p->beside = 0;
+	if (n && !p->crowded && p->search->which != INJECT_SLEEPING) {
+		const pid_t tid = p->running[(size_t)rand_r(&p->seed) % n].tid;
+		const int r = beside_sleep(p->target, tid, ns);
+
+		p->beside = r > 0 ? tid : 0;
+		p->crowded = r < 0;
+	} else {
+		(void)nanosleep(&ts, NULL);
+	}
+}
+
 /* Irregular, so that we don't run in step with a periodic program; longer and longer, since each look costs it time. */
 static void pick_pause(struct pick *p)
 {
+	const uint64_t now = clock_ns(), left = p->search->deadline_ns > now ? p->search->deadline_ns - now : 0;
 	unsigned long ns = p->pause_ns / 2 + (unsigned long)rand_r(&p->seed) % p->pause_ns;
-	const struct timespec ts = { .tv_nsec = (long)ns };
 
-	p->beside = p->nrunning ? p->running[(size_t)rand_r(&p->seed) % p->nrunning].tid : 0;
-	if (p->beside && p->search->which != INJECT_SLEEPING)
-		beside_sleep(p->target, p->beside, ns);
-	else
-		(void)nanosleep(&ts, NULL);
+	pick_sleep(p, MIN(ns, left));
 	p->pause_ns = MIN(p->pause_ns + p->pause_ns / 8, PICK_PAUSE_LAST_NS);
 	/* Other sleepers next time, if there are more than fit. */
 	p->nskip = p->nseen > p->nskip + PICK_CANDIDATES ? p->nskip + PICK_CANDIDATES : 0;

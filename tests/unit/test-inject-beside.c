@@ -10,6 +10,7 @@
 #include <stdint.h>
 
 #include <cmocka.h>
+#include <pthread.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/prctl.h>
@@ -18,43 +19,71 @@
 
 #include "base/clock.h"
 #include "inject/beside.h"
+#include "inject/pick.h"
 #include "inject/session.h"
 #include "inject/trace.h"
 #include "under-valgrind.h"
 
 #define PAUSE_NS 500000ul
 #define LONG_NS 900000000ul
+#define SEARCH_NS 1000000000ull
+#define STACK (1ull << 20)
+#define SKIPPED 77
 #define TRIES 100
+#define CPUS_MAX 8
 #define STOP_NS 1000000000ull
 #define WORK 3000 /* rounds between two calls: some microseconds */
 
 static cpu_set_t whole;
 
-/* It calls often. Its name is one that /proc/PID/stat shows as it is. */
-static struct inject_target start(int cpu)
+static struct inject_target start_as(void (*what)(void))
 {
 	struct inject_target t = { .mem_fd = -1, .pid = fork() };
-	volatile unsigned int work = 0;
-	char path[32], byte;
-	cpu_set_t one;
+	char path[32];
 
 	if (t.pid == 0) {
-		CPU_ZERO(&one);
-		CPU_SET(cpu, &one);
 		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		(void)prctl(PR_SET_NAME, ") R 1 (2\n)");
-		if (sched_setaffinity(0, sizeof(one), cpu < 0 ? &whole : &one) < 0)
-			_exit(1);
-		for (;;) {
-			for (int i = 0; i < WORK; i++)
-				work++;
-			(void)!read(-1, &byte, 1);
-		}
+		what();
+		_exit(0);
 	}
 	assert_true(t.pid > 0);
 	(void)snprintf(path, sizeof(path), "/proc/%d", t.pid);
 	t.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
 	assert_true(t.piddir >= 0);
+	return t;
+}
+
+/* It calls often. */
+static void *spin(void *arg)
+{
+	volatile unsigned int work = 0;
+	char byte;
+
+	for (;;) {
+		for (int i = 0; i < WORK; i++)
+			work++;
+		(void)!read(-1, &byte, 1);
+	}
+	return arg;
+}
+
+static void spin_by_a_name(void)
+{
+	/* /proc/PID/stat shows it as it is */
+	(void)prctl(PR_SET_NAME, ") R 1 (2\n)");
+	(void)spin(NULL);
+}
+
+/* On @cpu, or anywhere: -1. */
+static struct inject_target start(int cpu)
+{
+	struct inject_target t = start_as(spin_by_a_name);
+	cpu_set_t one;
+
+	CPU_ZERO(&one);
+	if (cpu >= 0)
+		CPU_SET(cpu, &one);
+	assert_int_equal(sched_setaffinity(t.pid, sizeof(one), cpu < 0 ? &whole : &one), 0);
 	(void)usleep(20000);
 	return t;
 }
@@ -74,16 +103,18 @@ static void mask_is(const cpu_set_t *want)
 	assert_true(CPU_EQUAL(&now, want));
 }
 
-/* How many of the pauses have ended on @cpu. */
-static unsigned int ended_on(const struct inject_target *t, pid_t tid, int cpu)
+/* On its processor, unless @alone. How many of the pauses have ended on @cpu. */
+static unsigned int ended_on(const struct inject_target *t, pid_t tid, int cpu, bool alone)
 {
 	unsigned int n = 0;
 
 	for (int i = 0; i < TRIES; i++) {
 		const uint64_t began_ns = clock_ns();
 
-		beside_sleep(t, tid, PAUSE_NS);
+		const int r = beside_sleep(t, tid, PAUSE_NS);
+
 		n += sched_getcpu() == cpu;
+		assert_true(alone ? r == 0 : r == 1 || r == -ETIME);
 		assert_true(clock_ns() - began_ns >= PAUSE_NS);
 	}
 	return n;
@@ -92,14 +123,15 @@ static unsigned int ended_on(const struct inject_target *t, pid_t tid, int cpu)
 static void test_where_it_ends(void **state)
 {
 	(void)state;
-	for (int cpu = 0; cpu < CPU_SETSIZE; cpu++) {
+	for (int cpu = 0, n = 0; cpu < CPU_SETSIZE && n < CPUS_MAX; cpu++) {
 		struct inject_target t;
 
 		if (!CPU_ISSET(cpu, &whole))
 			continue;
+		n++;
 		t = start(cpu);
 		/* By the time that we ask, a scheduler may have found us another one. */
-		assert_in_range(ended_on(&t, t.pid, cpu), TRIES / 2, TRIES);
+		assert_in_range(ended_on(&t, t.pid, cpu, false), TRIES / 2, TRIES);
 		mask_is(&whole);
 		finish(&t);
 	}
@@ -124,7 +156,7 @@ static void test_not_ours(void **state)
 	CPU_ZERO(&one);
 	CPU_SET(last, &one);
 	assert_int_equal(sched_setaffinity(0, sizeof(one), &one), 0);
-	assert_int_equal(ended_on(&t, t.pid, last), TRIES);
+	assert_int_equal(ended_on(&t, t.pid, last, true), TRIES);
 	mask_is(&one);
 	assert_int_equal(sched_setaffinity(0, sizeof(whole), &whole), 0);
 	finish(&t);
@@ -138,8 +170,7 @@ static bool is_bound_beside(const struct inject_target *t)
 	cpu_set_t now;
 
 	if (pid == 0) {
-		beside_sleep(t, t->pid, LONG_NS);
-		_exit(0);
+		_exit(beside_sleep(t, t->pid, LONG_NS));
 	}
 	assert_true(pid > 0);
 	for (int i = 0; i < TRIES && !bound; i++) {
@@ -179,10 +210,10 @@ static void test_nobody(void **state)
 	struct inject_target t = start(-1);
 
 	(void)state;
-	(void)ended_on(&t, 1, -1); /* no thread of it */
+	(void)ended_on(&t, 1, -1, true); /* no thread of it */
 	finish(&t);
 	t.piddir = -1;
-	(void)ended_on(&t, t.pid, -1);
+	(void)ended_on(&t, t.pid, -1, true);
 	mask_is(&whole);
 }
 
@@ -203,7 +234,7 @@ static void test_who_calls_often(void **state)
 		struct inject_stop stop;
 		const uint8_t *pc;
 
-		beside_sleep(&t, t.pid, PAUSE_NS);
+		(void)!beside_sleep(&t, t.pid, PAUSE_NS);
 		assert_int_equal(inject_open(&t, t.pid, clock_ns() + STOP_NS, &inj), 0);
 		inject_where(inj, &stop);
 		/* It is a child of ours, and its code where ours is. */
@@ -215,15 +246,80 @@ static void test_who_calls_often(void **state)
 	finish(&t);
 }
 
+/* A busy thread with a child, our main thread's image, and one without. */
+static void busy_parent(void)
+{
+	pthread_t t;
+
+	if (pthread_create(&t, NULL, spin, NULL))
+		_exit(1);
+	if (fork() == 0) {
+		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
+		(void)pause();
+	}
+	(void)spin(NULL);
+}
+
+static int prepare(void *ctx, const struct cpu_regs *regs)
+{
+	(void)ctx;
+	(void)regs;
+	return 0;
+}
+
+struct order {
+	uint64_t here; /* somewhere on the main thread's stack */
+	unsigned int parents, others, too_early;
+	bool other; /* was the last one */
+};
+
+static int refuse(void *ctx, const struct cpu_regs *regs, struct inject_stack *ret)
+{
+	struct order *o = ctx;
+	const bool parent = regs->r[CPU_RSP] > o->here - STACK && regs->r[CPU_RSP] < o->here + STACK;
+
+	(void)ret;
+	o->too_early += parent && !o->other;
+	o->parents += parent;
+	o->others += !parent;
+	o->other = !parent;
+	return -EAGAIN;
+}
+
+/* Whichever processor we come to, one with children is the last to be stopped. */
+static void test_a_parent_stays_last(void **state)
+{
+	struct inject_target t = { .mem_fd = -1 };
+	struct order o = { .here = (uintptr_t)&t };
+	const struct inject_prover prover = { .prepare = prepare, .prove = refuse, .ctx = &o };
+	struct inject_search search = { .which = INJECT_ANY };
+	struct inject_found found;
+
+	(void)state;
+	if (under_valgrind())
+		skip();
+	assert_int_equal(trace_init(), 0);
+	t = start_as(busy_parent);
+	while (inject_threads(&t) != 2)
+		(void)usleep(1000);
+	(void)usleep(50000);
+	search.deadline_ns = clock_ns() + SEARCH_NS;
+	assert_int_equal(inject_pick(&t, &prover, &search, &found), -EAGAIN);
+	print_message("%u looks at the parent, %u at the other one\n", o.parents, o.others);
+	assert_true(o.parents > 0);
+	assert_int_equal(o.too_early, 0);
+	finish(&t);
+}
+
 int main(void)
 {
 	const struct CMUnitTest tests[] = {
 		cmocka_unit_test(test_where_it_ends),	cmocka_unit_test(test_not_ours),
 		cmocka_unit_test(test_nobody),		cmocka_unit_test(test_goes_first),
-		cmocka_unit_test(test_who_calls_often),
+		cmocka_unit_test(test_who_calls_often), cmocka_unit_test(test_a_parent_stays_last),
 	};
 
 	if (sched_getaffinity(0, sizeof(whole), &whole) < 0)
-		return 1;
+		return SKIPPED; /* more than 1024 processors */
 	return cmocka_run_group_tests(tests, NULL, NULL);
 }
