@@ -290,7 +290,7 @@ static int refuse(void *ctx, const struct cpu_regs *regs, struct inject_stack *r
 static void test_a_parent_stays_last(void **state)
 {
 	struct inject_target t = { .mem_fd = -1 };
-	struct order o = { .here = (uintptr_t)&t };
+	struct order o = { .here = (uintptr_t)__builtin_frame_address(0) };
 	const struct inject_prover prover = { .prepare = prepare, .prove = refuse, .ctx = &o };
 	struct inject_search search = { .which = INJECT_ANY };
 	struct inject_found found;
