@@ -8,6 +8,7 @@ is in place, that call returns EINTR. It is counted, and allowed nowhere else.""
 
 import collections
 import os
+import random
 import subprocess
 
 import pytest
@@ -113,29 +114,43 @@ def trim_locked(v, when, k, tmp_path):
 
 
 def steps_of(ops):
-    """What is done from the commit on, each with how often it was done before. Waits come in any number."""
-    since = ops[ops.index("setregs"):] if "setregs" in ops else []
-    return [(op, since[:i].count(op)) for i, op in enumerate(since) if op != "wait"]
+    """
+    What is done once its registers are known and set for us, each with how often it was done before: and its number.
+    Waits come in any number.
+    """
+    first = ops.index("setregs") if "setregs" in ops else len(ops)
+    return {(op, ops[first:i].count(op)): i + 1 for i, op in enumerate(ops) if i >= first and op != "wait"}
+
+
+def numbers(first, end, must, met, seen):
+    """All of a try in turn; then for what is missing those that it had in other tries, by the waits before it."""
+    yield from range(first, end)
+    for _ in range(SWEEPS * end):
+        missing = sorted(must - met)
+        if not missing:
+            return
+        yield random.choice(seen[random.choice(missing)])
 
 
 @pytest.mark.parametrize("when", ["kill", "kill-after"])
 def test_sweep_called_back(start, when, tmp_path, capsys):
-    """The lock is not to be had, so the thread is called back from its wait. Each step of the first try, from the commit on."""
+    """The lock is not to be had, so the thread is called back from its wait. Each step of the first try, from then on."""
     v = start("heap3", "--arenas=1", "--threads=1")
     v.moves_on()
     before, killed, met = v.snapshot(), collections.Counter(), set()
     t, ops = judge.wait_for("one that is called back", 60, lambda: (
         lambda t, ops: t.outcome == "refused" and "lock" in t.reason and (t, ops))(*trim_locked(v, when, 0, tmp_path)))
-    commit = ops.index("setregs")
-    end = ops.index("detach", commit) + 1
+    first, end = ops.index("setregs") + 1, ops.index("detach", ops.index("setregs")) + 1
     must = set(steps_of(ops[:end]))
-    assert {("setregs", 2), ("cont", 1)} <= must, ops  # into the chain, out of the call, into its own code
-    # A step has another number from run to run, by the waits before it.
-    for k in (k for _ in range(SWEEPS) for k in range(commit + 1, end + 1) if not must <= met):
+    seen = collections.defaultdict(list, {step: [number] for step, number in steps_of(ops[:end]).items()})
+    assert {("setregs", 3), ("cont", 1)} <= must, ops  # to go on; into the chain, out, into its own code
+    for k in numbers(first, end + 1, must, met, seen):
         t, done = trim_locked(v, when, k, tmp_path)
         if t.outcome == "failed":
             killed[done[-1]] += 1
-            met |= set(steps_of(done)[-1:]) if done[-1] != "wait" else set()
+            met |= set(list(steps_of(done))[-1:]) if done[-1] != "wait" else set()
+        for step, number in steps_of(done).items():
+            seen[step].append(number)
         try:
             judge.wait_for("no tracer", 5, lambda: judge.status(v.pid, field="TracerPid") == "0")
             v.moves_on(rounds=2)
@@ -143,7 +158,7 @@ def test_sweep_called_back(start, when, tmp_path, capsys):
             assert not v.get("errors"), v.note
         except AssertionError as e:
             raise AssertionError(f"{when}:{k} {done[-3:]}, {t}: {e}") from None
-    tell(capsys, f"called back, {when}", killed, end - commit, [])
+    tell(capsys, f"called back, {when}", killed, end - first, [])
     assert must <= met and killed["wait"], f"never the last: {sorted(must - met)}, {killed}"
     v.finish()
 
