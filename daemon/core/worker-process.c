@@ -4,7 +4,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
-#include <sched.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
@@ -53,18 +52,6 @@ static int worker_wait(const struct worker *w, struct pollfd *fds, nfds_t n, uin
 	}
 }
 
-/*
- * It may have bound itself to a processor, on its way to a thread there (inject/beside.h). Where others keep that to
- * themselves it could not even die.
- */
-static void worker_unbind(pid_t pid)
-{
-	cpu_set_t all[8]; /* of 1024 each; the kernel takes those that there are */
-
-	memset(all, 0xff, sizeof(all));
-	(void)sched_setaffinity(pid, sizeof(all), all);
-}
-
 void worker_kill(const struct worker *w)
 {
 	if (worker_unmet(w)) {
@@ -77,7 +64,6 @@ void worker_kill(const struct worker *w)
 		/* Not waited for yet, so neither number can belong to anybody else. */
 		(void)kill(w->pid, SIGKILL);
 		(void)kill(-w->pid, SIGKILL);
-		worker_unbind(w->pid);
 	}
 }
 

@@ -58,10 +58,13 @@ static void beside_leave(const cpu_set_t own[SETS])
 	(void)sched_setaffinity(0, sizeof(all), all);
 }
 
-int beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)
+/* An act has many searches, and a worker one act. */
+static bool crowded;
+
+bool beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns)
 {
 	const struct timespec ts = { .tv_nsec = (long)ns };
-	const int cpu = beside_processor(target, tid);
+	const int cpu = crowded ? -EBUSY : beside_processor(target, tid);
 	const uint64_t began_ns = clock_ns();
 	cpu_set_t own[SETS], one[SETS];
 	bool bound = false;
@@ -73,8 +76,9 @@ int beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns
 		bound = sched_setaffinity(0, sizeof(one), one) == 0;
 	}
 	(void)nanosleep(&ts, NULL);
-	if (!bound)
-		return 0;
-	beside_leave(own);
-	return clock_ns() - began_ns > ns + BESIDE_LATE_NS ? -ETIME : 1;
+	if (bound) {
+		beside_leave(own);
+		crowded = clock_ns() - began_ns > ns + BESIDE_LATE_NS;
+	}
+	return bound;
 }

@@ -12,21 +12,22 @@
 #ifndef RECLAIM_INJECT_BESIDE_H
 #define RECLAIM_INJECT_BESIDE_H
 
+#include <stdbool.h>
 #include <sys/types.h>
 
 #include "inject/inject.h"
 
-#define BESIDE_LATE_NS 20000000ull
+#define BESIDE_LATE_NS 100000000ull /* 40 others at work on it: 87 ms */
 
 /*
- * Sleeps for @ns (below a second), or until a signal. We are bound to the processor only while we sleep: once somebody
- * is stopped, any other may be free earlier. Left alone is one that we are not allowed to use, or whose thread goes
- * first always: there we might not even die in time. 1: we have slept there; 0: wherever we were; -ETIME: it has let us
- * in BESIDE_LATE_NS too late, and would do so again.
+ * Sleeps for @ns (below a second), or until a signal. True when that was beside the thread. We are bound to the
+ * processor only while we sleep: once somebody is stopped, any other may be free earlier. Left alone is one that we are
+ * not allowed to use, or whose thread goes first always; and all of them, for as long as we live, after one that let us
+ * in BESIDE_LATE_NS too late: somebody keeps it to himself, and there we can't even die.
  *
  * Where the kernel keeps its timers off a processor (nohz_full) and our mask has it, the thread is interrupted from
  * another one, as without us.
  */
-int beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns) __must_check;
+bool beside_sleep(const struct inject_target *target, pid_t tid, unsigned long ns) __must_check;
 
 #endif

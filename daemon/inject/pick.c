@@ -47,7 +47,6 @@ struct pick {
 	struct candidate vetoed[PICK_VETOES]; /* stopped in vain where they sleep: not again as long as they do */
 	size_t nvetoed;
 	pid_t beside; /* the pause has ended on its processor; 0: on any */
-	bool crowded; /* where there was no place for us */
 	size_t nskip, nseen; /* sleepers that earlier rounds have tried in vain; all seen in this one */
 	struct inject_found found;
 	unsigned long pause_ns;
@@ -221,13 +220,13 @@ static int pick_look(struct pick *p, pid_t tid)
 	return 0;
 }
 
-/* Our timer has met it where it is, as long as we are on its processor. One that is to come last still does. */
+/* Our timer has met it where it is, as long as we are on its processor. Who is to come last still does. */
 static void pick_beside_first(struct pick *p)
 {
 	for (size_t i = 1; i < p->nrunning; i++) {
 		const struct candidate c = p->running[i];
 
-		if (c.tid != p->beside || pick_order(&c) != pick_order(&p->running[0]))
+		if (c.tid != p->beside || c.tid == p->target->pid || pick_order(&c) != pick_order(&p->running[0]))
 			continue;
 		memmove(&p->running[1], &p->running[0], i * sizeof(c));
 		p->running[0] = c;
@@ -373,15 +372,16 @@ static void pick_sleep(struct pick *p, unsigned long ns)
 
 	while (n < p->nrunning && pick_order(&p->running[n]) == pick_order(&p->running[0]))
 		n++;
+	if (n > 1 && p->running[n - 1].tid == p->target->pid)
+		n--;
 	p->beside = 0;
-	if (n && !p->crowded && p->search->which != INJECT_SLEEPING) {
-		const pid_t tid = p->running[(size_t)rand_r(&p->seed) % n].tid;
-		const int r = beside_sleep(p->target, tid, ns);
-
-		p->beside = r > 0 ? tid : 0;
-		p->crowded = r < 0;
-	} else {
+	if (!n || p->search->which == INJECT_SLEEPING) {
 		(void)nanosleep(&ts, NULL);
+	} else {
+		const pid_t tid = p->running[(size_t)rand_r(&p->seed) % n].tid;
+
+		if (beside_sleep(p->target, tid, ns))
+			p->beside = tid;
 	}
 }
 
@@ -432,6 +432,9 @@ int inject_pick(const struct inject_target *target, const struct inject_prover *
 		if (r == -ESRCH || clock_ns() >= search->deadline_ns)
 			break;
 		pick_pause(&p);
+		/* Somebody else has kept us from it. */
+		if (clock_ns() - BESIDE_LATE_NS >= search->deadline_ns)
+			break;
 	}
 	*ret = p.found;
 	return r;

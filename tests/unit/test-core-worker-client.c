@@ -18,7 +18,6 @@
 
 #include "base/clock.h"
 #include "core/worker-client.h"
-#include "core/worker-process.h"
 #include "fake-worker.h"
 #include "open-fds.h"
 
@@ -343,32 +342,6 @@ static void test_no_dev_null(void **state)
 	assert_int_equal(WEXITSTATUS(status), 0);
 }
 
-/* On a processor that somebody else keeps to himself it would never come to its end. */
-static void test_killed_where_it_is_bound(void **state)
-{
-	struct worker w = { .pidfd = -1, .sock = -1 };
-	cpu_set_t whole, now;
-	siginfo_t si;
-
-	(void)state;
-	assert_int_equal(sched_getaffinity(0, sizeof(whole), &whole), 0);
-	if (CPU_COUNT(&whole) == 1)
-		skip();
-	w.pid = fork();
-	assert_true(w.pid >= 0);
-	if (!w.pid)
-		for (;;)
-			(void)pause();
-	CPU_ZERO(&now);
-	CPU_SET(sched_getcpu(), &now);
-	assert_int_equal(sched_setaffinity(w.pid, sizeof(now), &now), 0);
-	worker_kill(&w);
-	assert_int_equal(waitid(P_PID, (id_t)w.pid, &si, WEXITED | WNOWAIT), 0);
-	assert_int_equal(sched_getaffinity(w.pid, sizeof(now), &now), 0);
-	assert_int_equal(waitpid(w.pid, NULL, 0), w.pid);
-	assert_true(CPU_COUNT(&now) >= CPU_COUNT(&whole));
-}
-
 static void test_not_started(void **state)
 {
 	const struct worker_request req = { .magic = WORKER_MAGIC, .pid = 1, .timeout_us = 1000000 };
@@ -470,7 +443,6 @@ int main(void)
 		cmocka_unit_test(test_left_child_silently),
 		cmocka_unit_test(test_cancel),
 		cmocka_unit_test(test_interrupted_calls),
-		cmocka_unit_test(test_killed_where_it_is_bound),
 		cmocka_unit_test(test_not_started),
 		cmocka_unit_test(test_path),
 	};
