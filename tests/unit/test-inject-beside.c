@@ -24,6 +24,7 @@
 #include "inject/pick.h"
 #include "inject/session.h"
 #include "inject/trace.h"
+#include "target-child.h"
 #include "under-valgrind.h"
 
 #define PAUSE_NS 500000ul
@@ -41,23 +42,6 @@
 static cpu_set_t whole;
 static bool kept_out;
 static int proc;
-
-static struct inject_target start_as(void (*what)(void))
-{
-	struct inject_target t = { .mem_fd = -1, .pid = fork() };
-	char path[32];
-
-	if (t.pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		what();
-		_exit(0);
-	}
-	assert_true(t.pid > 0);
-	(void)snprintf(path, sizeof(path), "/proc/%d", t.pid);
-	t.piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	assert_true(t.piddir >= 0);
-	return t;
-}
 
 /* It calls often. */
 static void *spin(void *arg)
@@ -83,22 +67,16 @@ static void spin_by_a_name(void)
 /* On @cpu, or anywhere: -1. */
 static struct inject_target start(int cpu)
 {
-	struct inject_target t = start_as(spin_by_a_name);
+	struct inject_target t;
 	cpu_set_t one;
 
+	child_begin(spin_by_a_name, &t);
 	CPU_ZERO(&one);
 	if (cpu >= 0)
 		CPU_SET(cpu, &one);
 	assert_int_equal(sched_setaffinity(t.pid, sizeof(one), cpu < 0 ? &whole : &one), 0);
 	(void)usleep(20000);
 	return t;
-}
-
-static void finish(const struct inject_target *t)
-{
-	(void)kill(t->pid, SIGKILL);
-	(void)waitpid(t->pid, NULL, 0);
-	(void)close(t->piddir);
 }
 
 static void mask_is(const cpu_set_t *want)
@@ -149,7 +127,7 @@ static void test_where_it_ends(void **state)
 		/* By the time that we ask, a scheduler may have found us another one. */
 		ended = ended_on(&t, t.pid, cpu, false);
 		mask_is(&whole);
-		finish(&t);
+		child_end(&t);
 		skip_if_kept_out();
 		assert_in_range(ended, TRIES / 2, TRIES);
 	}
@@ -177,7 +155,7 @@ static void test_not_ours(void **state)
 	assert_int_equal(ended_on(&t, t.pid, last, true), TRIES);
 	mask_is(&one);
 	assert_int_equal(sched_setaffinity(0, sizeof(whole), &whole), 0);
-	finish(&t);
+	child_end(&t);
 }
 
 /* Is somebody who sleeps beside it bound to one processor? */
@@ -223,7 +201,7 @@ static void test_goes_first(void **state)
 		assert_false(is_bound_beside(&t));
 	assert_int_equal(sched_setscheduler(t.pid, SCHED_BATCH, &none), 0);
 	assert_true(is_bound_beside(&t));
-	finish(&t);
+	child_end(&t);
 	if (!can)
 		skip();
 }
@@ -262,7 +240,7 @@ static void test_kept_out(void **state)
 		_exit(3);
 	}
 	assert_int_equal(waitpid(pid, &status, 0), pid);
-	finish(&t);
+	child_end(&t);
 	assert_true(WIFEXITED(status));
 	if (WEXITSTATUS(status) == 0)
 		skip(); /* this kernel lets us in */
@@ -275,9 +253,8 @@ static void test_nobody(void **state)
 
 	(void)state;
 	(void)ended_on(&t, 1, -1, true); /* no thread of it */
-	finish(&t);
-	t.piddir = -1;
-	(void)ended_on(&t, t.pid, -1, true);
+	child_end(&t);
+	(void)ended_on(&t, t.pid, -1, true); /* no folder of it */
 	mask_is(&whole);
 }
 
@@ -306,7 +283,7 @@ static void test_who_calls_often(void **state)
 		pc = (const uint8_t *)(uintptr_t)stop.regs.r[CPU_RIP];
 		outside += memcmp(pc - sizeof(call), call, sizeof(call)) != 0;
 	}
-	finish(&t);
+	child_end(&t);
 	print_message("%u of %d outside of a call, %u of them beside it\n", outside, TRIES, beside);
 	/* After a pause that took too long there are no more of them. */
 	if (beside < TRIES)
@@ -381,14 +358,14 @@ static void comes_last(bool main_has, bool other_has, bool main_last)
 	parents.main = main_has;
 	parents.other = other_has;
 	assert_int_equal(pipe2(parents.ready, O_CLOEXEC), 0);
-	t = start_as(two_at_work);
+	child_begin(two_at_work, &t);
 	(void)close(parents.ready[1]);
 	for (int i = 0; i < 2; i++)
 		assert_int_equal(read(parents.ready[0], &c, 1), 1);
 	(void)close(parents.ready[0]);
 	search.deadline_ns = clock_ns() + SEARCH_NS;
 	assert_int_equal(inject_pick(&t, &prover, &search, &found), -EAGAIN);
-	finish(&t);
+	child_end(&t);
 	print_message("%u looks at who is last, %u at the other\n", o.last, o.first);
 	assert_true(o.last > 0);
 	assert_int_equal(o.too_early, 0);

@@ -15,7 +15,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
-#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -24,6 +23,7 @@
 #include "base/procfs.h"
 #include "inject/pick.h"
 #include "inject/trace.h"
+#include "target-child.h"
 #include "under-valgrind.h"
 
 #define SOON_NS 10000000000ull
@@ -357,33 +357,6 @@ static bool is_met_entering(const struct inject_target *target, struct inject_se
 	return met;
 }
 
-/* A child that does @what until it is ended, which it also is together with us. */
-static void begin(void (*what)(void), struct inject_target *ret)
-{
-	const pid_t pid = fork();
-	char path[64];
-
-	assert_true(pid >= 0);
-	if (pid == 0) {
-		(void)prctl(PR_SET_PDEATHSIG, SIGKILL);
-		what();
-	}
-	assert_int_equal(trace_init(), 0);
-	(void)snprintf(path, sizeof(path), "/proc/%d", pid);
-	*ret = (struct inject_target){ .pid = pid, .mem_fd = -1 };
-	ret->piddir = open(path, O_PATH | O_DIRECTORY | O_CLOEXEC);
-	assert_true(ret->piddir >= 0);
-}
-
-/* It has gone on all the time. */
-static void end(const struct inject_target *target)
-{
-	assert_int_equal(waitpid(target->pid, NULL, WNOHANG), 0);
-	assert_int_equal(kill(target->pid, SIGKILL), 0);
-	(void)waitpid(target->pid, NULL, 0);
-	(void)close(target->piddir);
-}
-
 /*
  * A call that has not begun when we stop it is as good as one that sleeps; but not for who wants one at work, nor when
  * it is one that is not touched in its sleep.
@@ -400,11 +373,12 @@ static void test_going_to_sleep(void **state)
 		print_message("there it is valgrind that makes the system calls\n");
 		skip();
 	}
-	begin(nap_for_ever, &target);
+	assert_int_equal(trace_init(), 0);
+	child_begin(nap_for_ever, &target);
 	assert_true(is_met_entering(&target, any, SOON_NS));
 	assert_false(is_met_entering(&target, running, SEARCH_NS));
 	assert_false(is_met_entering(&target, lock, SEARCH_NS));
-	end(&target);
+	child_end(&target);
 }
 
 #define I386_NANOSLEEP 162
@@ -437,7 +411,8 @@ static void test_by_int80(void **state)
 	(void)state;
 	if (under_valgrind())
 		skip();
-	begin(nap_by_int80, &target);
+	assert_int_equal(trace_init(), 0);
+	child_begin(nap_by_int80, &target);
 	(void)usleep(10000);
 	for (int i = 0; i < 200; i++) {
 		struct inject *inj = NULL;
@@ -457,7 +432,7 @@ static void test_by_int80(void **state)
 	}
 	assert_true(calls >= 100);
 	/* Not one of its naps came back too early. */
-	end(&target);
+	child_end(&target);
 }
 
 int main(void)
