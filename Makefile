@@ -268,7 +268,7 @@ fire: setup-check setup-fire ## redis, PostgreSQL, gcc, CPython's tests, ... tri
 fault-check: setup-check ## kill the worker at each of its system calls in turn; the target must survive
 	@scripts/check fault
 
-fault-matrix: setup-check ## every call of the worker fails in every way in turn (an hour): Documentation/fault-matrix.rst
+fault-matrix: setup-check ## every call of the worker fails in every way in turn (half an hour): Documentation/fault-matrix.rst
 	@scripts/check fault-matrix
 
 coverage: setup-check ## which lines of inject, inspect, remedy and policy the tests run (half an hour); build/check/coverage.md

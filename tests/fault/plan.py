@@ -7,14 +7,12 @@ are *rare*: they are tried as well, some of each call, and may be met by none.""
 
 import collections
 import math
-import threading
 
 from steps import INWARD, ROLES
 
 READING = ("pread_mem", "ioctl")
 RARE = 16  # steps of each call
-# By each target; their heaps differ, and so do the steps that they have.
-TRIES = {True: 20, False: 1}
+TRIES = {True: 60, False: 3}
 
 
 def spread(first, last, most):
@@ -33,7 +31,7 @@ class Try:
 
     def __init__(self, role, call, nth, kind, common):
         self.role, self.call, self.nth, self.kind, self.common = role, call, nth, kind, common
-        self.tries, self.reached = collections.Counter(), False
+        self.tries, self.reached = 0, False
 
     @property
     def step(self):
@@ -44,12 +42,11 @@ class Try:
 
 
 class Plan:
-    """Given out to several threads, each with its own target; what was not reached once more, to each of them."""
+    """What was not reached comes again, after all others."""
 
-    def __init__(self, runs, steps, reads, targets):
+    def __init__(self, runs, steps, reads):
         """@runs: the steps' names of each undisturbed run, by role."""
-        self.steps, self.targets, self.runs = {}, targets, len(runs)
-        self.given, self.change = 0, threading.Condition()
+        self.steps, self.runs = {}, len(runs)
         counted = [{role: collections.Counter(run[role]) for role in ROLES} for run in runs]
         self.all = []
         for role in ROLES:
@@ -65,27 +62,15 @@ class Plan:
     def add(self, steps, role, call, numbers, common):
         self.all += [Try(role, call, nth, kind, common) for nth in numbers for kind in ways_at(steps, call)]
 
-    def take(self, target):
-        """The next for this target, or None when it has nothing left to try."""
-        with self.change:
-            while True:
-                for i, t in enumerate(self.waiting):
-                    if t.tries[target] < TRIES[t.common]:
-                        del self.waiting[i]
-                        self.given += 1
-                        return t
-                if not self.given:
-                    return None
-                self.change.wait()
+    def take(self):
+        """The next, or None when there is nothing left to try."""
+        return self.waiting.popleft() if self.waiting else None
 
-    def back(self, t, target, reached):
-        with self.change:
-            t.tries[target] += 1
-            t.reached = reached
-            self.given -= 1
-            if not reached and sum(t.tries.values()) < TRIES[t.common] * self.targets:
-                self.waiting.append(t)
-            self.change.notify_all()
+    def back(self, t, reached):
+        t.tries += 1
+        t.reached = reached
+        if not reached and t.tries < TRIES[t.common]:
+            self.waiting.append(t)
 
     def missed(self, common=True):
         return [t for t in self.all if t.common == common and not t.reached]
@@ -97,5 +82,5 @@ class Plan:
             those = [t for t in self.all if t.common == common]
             out[name] = len(those), len(those) - len(self.missed(common))
         never = {(t.role, t.call) for t in self.all} - {(t.role, t.call) for t in self.all if t.reached}
-        tries = max(sum(t.tries.values()) for t in self.all if t.common)
+        tries = max(t.tries for t in self.all if t.common)
         return {**out, "runs": self.runs, "tries": tries, "never": sorted(never)}

@@ -11,9 +11,7 @@ import collections
 import errno
 import os
 import random
-import threading
 import time
-from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -27,8 +25,7 @@ MATRIX = bool(os.environ.get("RECLAIM_FAULT_MATRIX"))
 SEED = int(os.environ.get("RECLAIM_TORTURE_SEED") or time.time())
 SECONDS = float(os.environ.get("RECLAIM_FAULT_SECONDS", 0.4))  # for each of them, unless all is tried
 SAID = os.environ.get("RECLAIM_FAULT_SAID")  # a file, for whoever wants to read all that was said
-AT_ONCE = 3
-RUNS = 5  # of each of them, undisturbed, to know the steps by
+RUNS = 15  # undisturbed, to know the steps by
 # A heap is read in thousands of steps that are all alike: so many of each kind, evenly spread. 0: all of them.
 READS = int(os.environ.get("RECLAIM_FAULT_READS", 600))
 PAGES = 512 << 10  # of its own, or of the kernel's batches (mm_struct's counters): not ours to tell apart
@@ -207,19 +204,17 @@ TARGETS = {
 
 
 class Verdicts:
-    """What came of all steps, by kind and outcome; one for all threads."""
+    """What came of all steps, by kind and outcome."""
 
     def __init__(self):
-        self.lock = threading.Lock()
         self.counts = collections.Counter()
         self.said = collections.Counter()
         self.wrong, self.harmed = [], 0
 
     def add(self, role, kind, outcome, what=""):
-        with self.lock:
-            self.counts[role, kind, outcome] += 1
-            if what:
-                self.said[what] += 1
+        self.counts[role, kind, outcome] += 1
+        if what:
+            self.said[what] += 1
 
     def save(self, name, plan, began, passed):
         steps = collections.Counter()
@@ -317,36 +312,11 @@ def count_steps(target, steps):
     raise AssertionError(f"{target.remedy} doesn't work undisturbed: {t}")
 
 
-def plan_steps(targets):
-    """By what they do when all of them are at work, as they are later."""
-    def some(target):
-        steps = Steps()
-        try:
-            return [count_steps(target, steps)[0] for _ in range(RUNS)]
-        finally:
-            steps.close()
-    with ThreadPoolExecutor(len(targets)) as pool:
-        runs = [run for several in pool.map(some, targets) for run in several]
-    steps = Steps()
-    try:
-        count_steps(targets[0], steps)
-        return Plan(runs, steps, READS, len(targets))
-    finally:
-        steps.close()
-
-
-def share(target, plan, verdicts):
-    """One target's share."""
-    steps = Steps()
-    try:
-        while (t := plan.take(target)) is not None:
-            reached = False
-            try:
-                reached = one(target, steps, t.role, t.step, t.kind, verdicts)
-            finally:
-                plan.back(t, target, reached)
-    finally:
-        steps.close()
+def plan_steps(target, steps):
+    """One target at a time: a worker looks at all processes, so another one's would be among its steps, and in others
+    when it is met at another moment."""
+    runs = [count_steps(target, steps)[0] for _ in range(RUNS)]
+    return Plan(runs, steps, READS)
 
 
 def sample(calls, seconds, verdicts):
@@ -387,18 +357,18 @@ def some_steps(start, name, capsys):
 def all_steps(start, name, capsys):
     remedy, kind = TARGETS[name]
     began, passed, verdicts = time.time(), False, Verdicts()
-    targets = [kind(start, remedy) for _ in range(AT_ONCE)]
-    plan = plan_steps(targets)
+    target, steps = kind(start, remedy), Steps()
+    plan = plan_steps(target, steps)
     try:
-        with ThreadPoolExecutor(len(targets)) as pool:
-            list(pool.map(lambda target: share(target, plan, verdicts), targets))
+        while (t := plan.take()) is not None:
+            plan.back(t, one(target, steps, t.role, t.step, t.kind, verdicts))
         verdicts.tell(capsys, name)
         no_wrong(verdicts)
         assert not plan.missed(), f"{len(plan.missed())} of {len(plan.all)} never reached: {plan.missed()[:50]}"
-        for target in targets:
-            target.finish()
+        target.finish()
         passed = True
     finally:
+        steps.close()
         verdicts.save(name, plan, began, passed)
     tell_said(name, verdicts)
 
