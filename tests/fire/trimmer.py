@@ -3,6 +3,7 @@
 
 import itertools
 import json
+import os
 import re
 import subprocess
 import threading
@@ -23,12 +24,14 @@ OUTCOMES = {"reclaimed", "nothing", "refused", "timeout", "gone"}
 def parents():
     """{pid: (parent, session)} of all processes."""
     out = {}
-    for path in Path("/proc").glob("[0-9]*/stat"):
+    # Not by glob("*/stat"), which asks for each file whether it is there, and fails when its process ends just then.
+    for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
         try:
-            fields = path.read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()
+            stat = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace")
         except OSError:
             continue
-        out[int(path.parent.name)] = (int(fields[1]), int(fields[3]))
+        fields = stat.rpartition(")")[2].split()
+        out[pid] = (int(fields[1]), int(fields[3]))
     return out
 
 
