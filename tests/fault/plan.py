@@ -12,7 +12,7 @@ from steps import INWARD, ROLES
 
 READING = ("pread_mem", "ioctl")
 RARE = 16  # steps of each call
-TRIES = {True: 60, False: 3}
+TRIES = {True: 60, False: 3}  # at most; of common ones, and of rare ones
 
 
 def spread(first, last, most):
