@@ -64,11 +64,12 @@ class Watcher:
     def _others_us(self):
         """Of its children, those that have ended and those that are at it: a shell's loop may take all of a window."""
         ticks = 0
-        for stat in Path("/proc").glob("[0-9]*/stat"):
+        for pid in map(int, filter(str.isdecimal, os.listdir("/proc"))):
             with contextlib.suppress(FileNotFoundError, ProcessLookupError):
-                fields = stat.read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+                stat = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace")
+                fields = stat.rpartition(")")[2].split()
                 if int(fields[3]) == self.pid:
-                    ticks += sum(map(int, fields[13:15] if stat.parent.name == str(self.pid) else fields[11:15]))
+                    ticks += sum(map(int, fields[13:15] if pid == self.pid else fields[11:15]))
         return ticks * TICK_US
 
     def cpu_us(self):
