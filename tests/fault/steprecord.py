@@ -67,8 +67,9 @@ Which were reached
 
 A step is known by its name and by how often that came before it in the same run. *Common* are those that at least half
 of {runs} undisturbed runs have. Each of them must have been reached in each way, in a later run if not in the first, or
-the target has failed. *Rare* are the others that any of those runs has: of each call at most {rare}, each tried three
-times. *Ways* are steps times the ways of each; *tries* is how often the one was tried that took most.
+the target has failed: at most {common_tries} times. *Rare* are the others that any of those runs has: of each call at
+most {rare}, each tried at most {rare_tries} times. *Ways* are steps times the ways of each; *tries* is how often the one
+was tried that took most. Two targets are at it beside each other, neither of which sees the other's processes.
 
 {reached}
 
@@ -208,7 +209,8 @@ def page(docs):
                       target_rows(steps), [20, 10, 10, 10, 9, 9, 9, 8, 8, 8]),
         reached=table(["target", "common: ways", "reached", "never", "rare: ways", "reached", "never", "tries"],
                       reached_rows(steps), [20, 12, 12, 10, 12, 12, 10, 8]),
-        never=never(steps), rare=plan.RARE, runs=", ".join(str(n) for n in sorted({d["plan"]["runs"] for d in steps})),
+        never=never(steps), rare=plan.RARE, common_tries=plan.TRIES[True], rare_tries=plan.TRIES[False],
+        runs=", ".join(str(n) for n in sorted({d["plan"]["runs"] for d in steps})),
         outcomes=table(["target", *outcomes], outcome_rows(steps, outcomes), [20] + [10] * len(outcomes)),
         calls=table(["call", "of", "times", "ways"], call_rows(steps), [24, 12, 12, 52]),
         confined=table(["for", "steps", "ways to fail", "minutes"], (

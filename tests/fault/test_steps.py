@@ -8,6 +8,7 @@ For make check some steps by chance (RECLAIM_TORTURE_SEED repeats them); RECLAIM
 most of the many reads of a heap (RECLAIM_FAULT_READS=0: those too), each until it was reached: plan.py."""
 
 import collections
+import contextlib
 import errno
 import os
 import random
@@ -190,6 +191,25 @@ class Small(Bloat):
     count = 5000
 
 
+class Forked(Bloat):
+    """Beside a child with all the same addresses: that its memory is another one only the kernel can tell."""
+
+    def __init__(self, start, remedy):
+        self.v, self.remedy = start("sharers", "--mode=fork"), remedy
+        self.child = self.v.wait_ready().get("result")
+        self.begin = self.prepare()
+
+    def prepare(self):
+        self.v.wait_asleep()
+        self.before, self.rss = self.v.snapshot(), judge.rss(self.v.pid)
+        return self.before
+
+    def judge(self):
+        s = judge.status(self.child)
+        assert s["State"][0] == "S" and s["TracerPid"] == "0", s
+        return super().judge()
+
+
 TARGETS = {
     "explain": ("explain", Explain),
     "trim": ("trim", Bloat),
@@ -313,8 +333,8 @@ def count_steps(target, steps):
 
 
 def plan_steps(target, steps):
-    """One target at a time: a worker looks at all processes, so another one's would be among its steps, and in others
-    when it is met at another moment."""
+    """One target at a time, where there are no other processes (alone): a worker looks at all of them, so another one's
+    would be among its steps, and in others when it is met at another moment."""
     runs = [count_steps(target, steps)[0] for _ in range(RUNS)]
     return Plan(runs, steps, READS)
 
@@ -357,19 +377,19 @@ def some_steps(start, name, capsys):
 def all_steps(start, name, capsys):
     remedy, kind = TARGETS[name]
     began, passed, verdicts = time.time(), False, Verdicts()
-    target, steps = kind(start, remedy), Steps()
-    plan = plan_steps(target, steps)
-    try:
-        while (t := plan.take()) is not None:
-            plan.back(t, one(target, steps, t.role, t.step, t.kind, verdicts))
-        verdicts.tell(capsys, name)
-        no_wrong(verdicts)
-        assert not plan.missed(), f"{len(plan.missed())} of {len(plan.all)} never reached: {plan.missed()[:50]}"
-        target.finish()
-        passed = True
-    finally:
-        steps.close()
-        verdicts.save(name, plan, began, passed)
+    target = kind(start, remedy)
+    with contextlib.closing(Steps()) as steps:
+        plan = plan_steps(target, steps)
+        try:
+            while (t := plan.take()) is not None:
+                plan.back(t, one(target, steps, t.role, t.step, t.kind, verdicts))
+            verdicts.tell(capsys, name)
+            no_wrong(verdicts)
+            assert not plan.missed(), f"{len(plan.missed())} of {len(plan.all)} never reached: {plan.missed()[:50]}"
+            target.finish()
+            passed = True
+        finally:
+            verdicts.save(name, plan, began, passed)
     tell_said(name, verdicts)
 
 
@@ -431,4 +451,21 @@ def test_told(start):
     for what in TOLD:
         tell_one(target, steps, calls, what)
     steps.close()
+    target.finish()
+
+
+def test_whose_memory(start):
+    """Whether memory is shared the kernel is asked only where the addresses are the same: in no other target's run.
+    Who has ended meanwhile (ESRCH) shares nothing any more."""
+    target, verdicts = Forked(start, "trim"), Verdicts()
+    with contextlib.closing(Steps()) as steps:
+        calls, _ = count_steps(target, steps)
+        asked = calls["injector"].count("kcmp")
+        assert asked
+        for n in range(1, asked + 1):
+            for kind in ways_at(steps, "kcmp"):
+                assert one(target, steps, "injector", f"kcmp@{n}", kind, verdicts), f"kcmp@{n}:{kind} was not reached"
+    no_wrong(verdicts)
+    outcomes = {(how, outcome) for _, how, outcome in verdicts.counts}
+    assert outcomes == {("EPERM", "refused"), ("ESRCH", "nothing"), ("delay", "nothing"), ("die", "failed")}
     target.finish()
