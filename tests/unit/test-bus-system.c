@@ -64,6 +64,22 @@ static bool wait_for_name(uint64_t timeout_ns)
 }
 
 #define S 1000000000ull
+#define POLKIT_NS (5 * S) /* what polkit is given */
+
+/* The same of one whom polkit allows it. Where all takes long its time may be over; then it is asked again. */
+static const char *trim_allowed(sd_bus *bus, pid_t pid)
+{
+	const char *name = "";
+
+	for (int i = 0; i < 3; i++) {
+		const uint64_t began_ns = clock_ns();
+
+		name = trim(bus, NULL, pid, false);
+		if (clock_ns() - began_ns < POLKIT_NS)
+			break;
+	}
+	return name;
+}
 
 static void test_who_may(void **state)
 {
@@ -110,7 +126,7 @@ static void test_private_asks_polkit(void **state)
 	system_bus_start_polkit(&sys);
 	assert_true(bus_world_until(&sys.polkit->ready, 1));
 	sys.polkit->answer = POLKIT_YES;
-	assert_string_equal(trim(bob, NULL, FAKE_ALICES, false), "");
+	assert_string_equal(trim_allowed(bob, FAKE_ALICES), "");
 	assert_string_equal(sys.polkit->kind, "unix-process");
 	assert_int_equal(sys.polkit->uid, FAKE_BOB);
 	assert_int_equal(sys.polkit->pid, getpid());
