@@ -362,11 +362,11 @@ def tell_said(name, verdicts):
 
 def some_steps(start, name, capsys):
     remedy, kind = TARGETS[name]
-    target, steps, verdicts = kind(start, remedy), Steps(), Verdicts()
-    calls, _ = count_steps(target, steps)
-    for role, k, call in sample(calls, SECONDS, verdicts):
-        ways(target, steps, role, k, call, verdicts)
-    steps.close()
+    target, verdicts = kind(start, remedy), Verdicts()
+    with contextlib.closing(Steps()) as steps:
+        calls, _ = count_steps(target, steps)
+        for role, k, call in sample(calls, SECONDS, verdicts):
+            ways(target, steps, role, k, call, verdicts)
     verdicts.tell(capsys, name)
     assert verdicts.counts
     no_wrong(verdicts)
@@ -446,11 +446,11 @@ def tell_one(target, steps, calls, what):
 
 
 def test_told(start):
-    target, steps = Bloat(start, "trim"), Steps()
-    calls, _ = count_steps(target, steps)
-    for what in TOLD:
-        tell_one(target, steps, calls, what)
-    steps.close()
+    target = Bloat(start, "trim")
+    with contextlib.closing(Steps()) as steps:
+        calls, _ = count_steps(target, steps)
+        for what in TOLD:
+            tell_one(target, steps, calls, what)
     target.finish()
 
 
